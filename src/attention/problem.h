@@ -1,0 +1,75 @@
+// The shape of one attention call, and the facts that follow from it alone.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "attention/result.h"
+
+namespace attnbench {
+
+enum class Mode { self, cross, decode, generate };
+enum class Pass { fwd, fwd_bwd };
+enum class Layout { bhnd, bnhd };
+
+std::string_view to_string(Mode mode);
+std::string_view to_string(Pass pass);
+std::string_view to_string(Layout layout);
+Result<Mode> parse_mode(std::string_view text);
+Result<Pass> parse_pass(std::string_view text);
+Result<Layout> parse_layout(std::string_view text);
+
+/// Q [batch, heads_q, seq_q, dim_qk], K [batch, heads_kv, seq_k, dim_qk],
+/// V [batch, heads_kv, seq_k, dim_v], O [batch, heads_q, seq_q, dim_v].
+/// heads_q is a multiple of heads_kv; query head h reads key-value head h / group().
+struct Problem {
+  std::int64_t batch = 1;
+  std::int64_t heads_q = 8;
+  std::int64_t heads_kv = 8;
+  std::int64_t seq_q = 1024;
+  std::int64_t seq_k = 1024;
+  std::int64_t dim_qk = 64;
+  std::int64_t dim_v = 64;
+  /// Bottom-right aligned: query i sees keys j <= i + seq_k - seq_q.
+  bool causal = false;
+  Mode mode = Mode::self;
+  Pass pass = Pass::fwd;
+  Layout layout = Layout::bhnd;
+  /// Factor on the logits; absent means the variant's own default (1/sqrt(dim_qk) for softmax).
+  std::optional<double> scale;
+  /// [batch]: keys at and beyond a batch row's length are never read. Empty: all keys count.
+  std::vector<std::int64_t> key_lengths;
+
+  std::int64_t group() const { return heads_q / heads_kv; }
+  /// Keys of this batch row that may be read.
+  std::int64_t key_length(std::int64_t b) const {
+    return key_lengths.empty() ? seq_k : key_lengths[static_cast<std::size_t>(b)];
+  }
+  /// The offset of the causal diagonal: query i is at key position i + diagonal().
+  std::int64_t diagonal() const { return seq_k - seq_q; }
+  double scale_or_default() const;
+  /// "B=1 Hq=8 Hkv=8 Nq=1024 Nk=1024 D=64 Dv=64 causal".
+  std::string describe() const;
+};
+
+/// Positive sizes, heads_q a multiple of heads_kv, key lengths within [0, seq_k].
+Status validate(const Problem& problem);
+
+/// Whether softmax attention's base mask (causal and key lengths) lets query i of batch row b read
+/// key j.
+bool base_mask_allows(const Problem& problem, std::int64_t b, std::int64_t i, std::int64_t j);
+
+/// Number of (query, key) pairs that the base mask allows, over all batch rows, per query head.
+double allowed_pairs(const Problem& problem);
+
+/// FLOPs of dense softmax attention on this problem: 2 * pairs * (D + Dv) over all heads; a
+/// multiply-add counts 2 and causal pairs are counted exactly.
+double dense_flops(const Problem& problem);
+
+/// Bytes that any implementation moves: each float32 input read once, the output written once.
+double compulsory_bytes(const Problem& problem);
+
+}  // namespace attnbench

@@ -1,0 +1,50 @@
+// Softmax attention in float64, for clarity, not speed: the oracle of every test and of every
+// verification. Order of operations: logits = scale q.k, then the mask, then softmax
+// (docs/design.md); a row with no allowed key is zero.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <vector>
+
+#include "attention/variant.h"
+
+namespace attnbench {
+
+/// Whether (batch row, query head, query, key) takes part.
+using MaskFunction =
+    std::function<bool(std::int64_t b, std::int64_t h, std::int64_t i, std::int64_t j)>;
+
+/// Rows of softmax(scale Q K^T + mask) V, [rows][Dv].
+std::vector<double> softmax_attention_rows(const Problem& problem, const Inputs& inputs,
+                                           std::span<const RowIndex> rows,
+                                           const MaskFunction& mask);
+
+/// Every row of the output, in [B, H, N] order.
+std::vector<RowIndex> all_rows(const Problem& problem);
+
+/// At most `count` rows: from the first, the last and a few drawn heads, always with the first and
+/// the last query, the rest drawn from `seed`. All rows when there are no more than `count`.
+std::vector<RowIndex> sample_rows(const Problem& problem, std::int64_t count, std::uint64_t seed);
+
+/// How far `output` (float32) is from `expected` ([rows][Dv]).
+struct ErrorFigures {
+  double relative_l2 = 0;  ///< Frobenius norm of the difference over that of `expected`.
+  double max_abs = 0;
+  std::int64_t rows = 0;
+  RowIndex worst_row;        ///< The row with the largest L2 difference.
+  double worst_row_rel = 0;  ///< Its difference over the norm of `expected` in that row.
+};
+
+/// Rows marked undecided are left out. A zero reference demands a zero output, and a non-finite
+/// output never passes: both give an infinite error.
+ErrorFigures compare_rows(ConstTensorView output, std::span<const RowIndex> rows,
+                          const ReferenceRows& expected);
+
+/// Relative L2 error of answering mean(V over allowed keys of the base mask's key lengths) in every
+/// row: what an approximation must beat.
+double mean_v_error(const Problem& problem, const Inputs& inputs, std::span<const RowIndex> rows,
+                    std::span<const double> expected);
+
+}  // namespace attnbench

@@ -1,0 +1,77 @@
+// What a sweep is to measure, validated: the one form that TOML files and flags are turned into.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "attention/problem.h"
+#include "attention/registry.h"
+
+namespace attnbench {
+
+enum class CacheState { hot, cold };
+std::string_view to_string(CacheState state);
+
+/// Lists of values for each axis; the planner crosses them. Defaults: contracts, section Flags.
+struct SweepConfig {
+  std::string title;
+  std::vector<std::string> variants;  ///< Names, expanded and checked against the registry.
+  /// variant -> parameter -> values to sweep (validated, canonical).
+  std::map<std::string, std::map<std::string, std::vector<std::string>>> params;
+  Mode mode = Mode::self;
+  std::vector<std::int64_t> seq;    ///< Nq in self and cross mode; Nk in decode mode.
+  std::vector<std::int64_t> seq_k;  ///< Crossed with seq; empty: equal to it.
+  std::int64_t decode_seq_q = 1;    ///< Nq in decode mode (--seq-q).
+  std::vector<std::int64_t> threads;
+  std::vector<std::int64_t> batch{1};
+  std::vector<std::int64_t> heads{8};
+  std::vector<std::int64_t> kv_heads;  ///< Empty: as many as heads.
+  std::vector<std::int64_t> dim{64};
+  std::vector<std::int64_t> dim_v;  ///< Empty: equal to dim.
+  std::vector<bool> causal{false};
+  std::vector<Pass> pass{Pass::fwd};
+  std::vector<std::string> input{"gaussian"};
+  Layout layout = Layout::bhnd;
+  CacheState cache = CacheState::hot;
+  std::string isa = "auto";  ///< auto, avx2, avx512.
+  std::optional<double> scale;
+  std::uint64_t seed = 1;
+  double target_ci = 0.02;        ///< Half the interval of the median, relative to the median.
+  double budget_s = 120;          ///< Of the whole sweep.
+  double case_timeout_s = 60;     ///< One call that takes longer makes its row `timeout`.
+  std::int64_t max_samples = 200;  ///< Per case.
+  std::optional<double> memory_limit_bytes;  ///< Default: what the machine has free at start.
+  std::vector<std::string> formats{"csv"};   ///< csv (always written), json, markdown.
+};
+
+/// What the command line said, unparsed: flag name without dashes -> text ("seq" -> "256:4096:x2").
+/// Overrides the file key by key.
+using FlagTexts = std::map<std::string, std::string>;
+
+/// "256:4096:x2", "1024:8192:+1024", "1k,2k,4096": in the order given, without repeats. Both ends of
+/// a range are included where hit. `what` names the flag or key in error messages.
+Result<std::vector<std::int64_t>> parse_integer_list(std::string_view text, std::string_view what,
+                                                     std::int64_t minimum, std::int64_t maximum);
+/// "2%" or "0.02".
+Result<double> parse_fraction(std::string_view text, std::string_view what);
+/// "120s", "2m", "500ms", "1h", "120".
+Result<double> parse_duration(std::string_view text, std::string_view what);
+/// "4GiB", "512MiB", "1e9".
+Result<double> parse_bytes(std::string_view text, std::string_view what);
+
+/// Reads a TOML file (when given), lays the flags over it, fills in defaults (threads: 1 and all
+/// `machine_threads`), expands and validates. `param_flags` are texts "variant.name=list" (or
+/// "name=list" when one variant is selected). Errors name file:line:column (or the flag), the key,
+/// what was given and what is accepted, with the nearest known key.
+Result<SweepConfig> load_sweep_config(const std::optional<std::string>& toml_path,
+                                      const FlagTexts& flags,
+                                      const std::vector<std::string>& param_flags,
+                                      const Registry& registry, int machine_threads);
+
+/// The configuration as TOML text that load_sweep_config reads back to the same value.
+std::string to_toml(const SweepConfig& config);
+
+}  // namespace attnbench

@@ -1,0 +1,57 @@
+// When to stop sampling, and what the samples say: pure functions and classes without a clock.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <vector>
+
+namespace attnbench::measure {
+
+/// Median with a distribution-free interval from order statistics.
+struct MedianInterval {
+  double median = 0;
+  double low = 0;
+  double high = 0;
+  double minimum = 0;
+  double mad = 0;  ///< Median absolute deviation from the median, unscaled.
+  std::int64_t count = 0;
+  /// False when there are too few values for the interval to exist at this confidence; low and high
+  /// are then the extremes.
+  bool attained = false;
+};
+
+/// The narrowest symmetric pair of order statistics that covers the median with at least
+/// `confidence` (binomial, exact). `values` are independent: one per round. Non-finite values are
+/// refused (std::invalid_argument).
+MedianInterval median_interval(std::span<const double> values, double confidence = 0.95);
+
+/// Inner iterations so that one sample lasts at least max(min_sample_s, 1000 clock resolutions).
+std::int64_t inner_iterations(double pilot_s_per_iteration, double min_sample_s,
+                              double clock_resolution_s);
+
+enum class Stop { no, precision, budget, max_samples };
+
+/// Decides when a case has enough rounds: on precision or on cost, never on a comparison's outcome.
+class StoppingRule {
+ public:
+  struct Limits {
+    double target_relative_half_width = 0.02;
+    double budget_s = 10;
+    std::int64_t min_samples = 7;
+    std::int64_t max_samples = 200;
+  };
+  explicit StoppingRule(Limits limits) : limits_(limits) {}
+  /// `round_values` so far and the seconds spent on this case so far (sampling only).
+  Stop decide(std::span<const double> round_values, double spent_s) const;
+
+ private:
+  Limits limits_;
+};
+
+/// Which case of a group to sample next, given how wide each one's interval is: used to spend a
+/// budget where intervals are widest. Returns indices in the order to run in this round, shuffled
+/// by `seed` and `round`; cases that have stopped are left out.
+std::vector<std::size_t> round_order(std::span<const Stop> state, std::uint64_t seed, int round);
+
+}  // namespace attnbench::measure
