@@ -16,8 +16,8 @@ class Executor {
   virtual int threads() const = 0;
   /// Calls body(index, slot) once for every index in [0, count); `slot` in [0, threads()) is unique
   /// among the calls in flight. Indices start in increasing order, so put the longest work first.
-  virtual void parallel_for(
-      std::int64_t count, const std::function<void(std::int64_t index, int slot)>& body) = 0;
+  virtual void parallel_for(std::int64_t count,
+                            const std::function<void(std::int64_t index, int slot)>& body) = 0;
 };
 
 /// A bump allocator over one pre-faulted block, which records its exact high-water mark. Not thread

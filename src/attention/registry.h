@@ -44,8 +44,7 @@ struct VariantRegistrar {
 }  // namespace attnbench
 
 /// At namespace scope of a file in variants/: registers a default-constructed `type`.
-#define ATTNBENCH_REGISTER_VARIANT(type)                          \
-  namespace {                                                     \
-  const ::attnbench::VariantRegistrar attnbench_registrar_##type{ \
-      std::make_unique<type>()};                                  \
+#define ATTNBENCH_REGISTER_VARIANT(type)                                                    \
+  namespace {                                                                               \
+  const ::attnbench::VariantRegistrar attnbench_registrar_##type{std::make_unique<type>()}; \
   }

@@ -1,0 +1,130 @@
+#include "attention/problem.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+namespace attnbench {
+namespace {
+
+/// Pairs of the causal mask for one (batch row, head) with `keys` readable keys.
+double causal_pairs(const Problem& p, std::int64_t keys) {
+  double pairs = 0;
+  for (std::int64_t i = 0; i < p.seq_q; ++i) {
+    pairs += static_cast<double>(std::clamp<std::int64_t>(i + p.diagonal() + 1, 0, keys));
+  }
+  return pairs;
+}
+
+template <class Enum, std::size_t N>
+Result<Enum> parse_word(std::string_view text, std::string_view what,
+                        const std::pair<std::string_view, Enum> (&words)[N]) {
+  std::string accepted;
+  for (const auto& [word, value] : words) {
+    if (word == text) return value;
+    accepted += (accepted.empty() ? "" : ", ") + std::string(word);
+  }
+  return usage_error(fmt::format("{} '{}' is not one of {}", what, text, accepted));
+}
+
+}  // namespace
+
+std::string_view to_string(Mode mode) {
+  switch (mode) {
+    case Mode::self:
+      return "self";
+    case Mode::cross:
+      return "cross";
+    case Mode::decode:
+      return "decode";
+    case Mode::generate:
+      return "generate";
+  }
+  return "";
+}
+
+std::string_view to_string(Pass pass) { return pass == Pass::fwd ? "fwd" : "fwd+bwd"; }
+
+std::string_view to_string(Layout layout) { return layout == Layout::bhnd ? "bhnd" : "bnhd"; }
+
+Result<Mode> parse_mode(std::string_view text) {
+  return parse_word<Mode>(text, "mode",
+                          {{"self", Mode::self},
+                           {"cross", Mode::cross},
+                           {"decode", Mode::decode},
+                           {"generate", Mode::generate}});
+}
+
+Result<Pass> parse_pass(std::string_view text) {
+  return parse_word<Pass>(text, "pass", {{"fwd", Pass::fwd}, {"fwd+bwd", Pass::fwd_bwd}});
+}
+
+Result<Layout> parse_layout(std::string_view text) {
+  return parse_word<Layout>(text, "layout", {{"bhnd", Layout::bhnd}, {"bnhd", Layout::bnhd}});
+}
+
+double Problem::scale_or_default() const {
+  return scale ? *scale : 1.0 / std::sqrt(static_cast<double>(dim_qk));
+}
+
+std::string Problem::describe() const {
+  std::string text = fmt::format("B={} Hq={} Hkv={} Nq={} Nk={} D={} Dv={}{}", batch, heads_q,
+                                 heads_kv, seq_q, seq_k, dim_qk, dim_v, causal ? " causal" : "");
+  if (layout != Layout::bhnd) text += " bnhd";
+  if (!key_lengths.empty()) text += " key-lengths";
+  return text;
+}
+
+Status validate(const Problem& p) {
+  const std::pair<const char*, std::int64_t> sizes[] = {
+      {"batch", p.batch}, {"heads", p.heads_q}, {"kv-heads", p.heads_kv}, {"seq", p.seq_q},
+      {"seq-k", p.seq_k}, {"dim", p.dim_qk},    {"dim-v", p.dim_v}};
+  for (const auto& [name, size] : sizes) {
+    if (size < 1) return usage_error(fmt::format("{} {} is not a positive size", name, size));
+  }
+  if (p.heads_q % p.heads_kv != 0) {
+    return usage_error(
+        fmt::format("heads {} is not a multiple of kv-heads {}", p.heads_q, p.heads_kv));
+  }
+  if (!p.key_lengths.empty() && static_cast<std::int64_t>(p.key_lengths.size()) != p.batch) {
+    return usage_error(
+        fmt::format("key-lengths has {} entries, batch is {}", p.key_lengths.size(), p.batch));
+  }
+  for (std::int64_t length : p.key_lengths) {
+    if (length < 0 || length > p.seq_k) {
+      return usage_error(
+          fmt::format("key length {} is outside [0, {}], the number of keys", length, p.seq_k));
+    }
+  }
+  return ok_status();
+}
+
+bool base_mask_allows(const Problem& p, std::int64_t b, std::int64_t i, std::int64_t j) {
+  return j < p.key_length(b) && (!p.causal || j <= i + p.diagonal());
+}
+
+double allowed_pairs(const Problem& p) {
+  double pairs = 0;
+  for (std::int64_t b = 0; b < p.batch; ++b) {
+    const std::int64_t keys = p.key_length(b);
+    pairs +=
+        p.causal ? causal_pairs(p, keys) : static_cast<double>(p.seq_q) * static_cast<double>(keys);
+  }
+  return pairs;
+}
+
+double dense_flops(const Problem& p) {
+  return 2.0 * allowed_pairs(p) * static_cast<double>(p.heads_q) *
+         static_cast<double>(p.dim_qk + p.dim_v);
+}
+
+double compulsory_bytes(const Problem& p) {
+  const auto d = [](std::int64_t x) { return static_cast<double>(x); };
+  double keys = 0;
+  for (std::int64_t b = 0; b < p.batch; ++b) keys += d(p.key_length(b));
+  const double queries = d(p.batch) * d(p.heads_q) * d(p.seq_q);
+  return 4.0 * (queries + keys * d(p.heads_kv)) * d(p.dim_qk + p.dim_v);
+}
+
+}  // namespace attnbench
