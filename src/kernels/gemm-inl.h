@@ -1,0 +1,145 @@
+// The one matrix product that every engine is built from: a panel C[rows][columns] += A B with the
+// columns in vector registers and the elements of A broadcast, compiled once per instruction set.
+//
+// Register tile: 6 rows x 4 vectors with 32 registers (AVX-512), 6 x 2 with 16 (AVX2): 24 or 12
+// accumulators hide the latency of the fused multiply-add on both ports, and each step of the
+// depth loads 4 + 6 (2 + 6) values for 24 (12) of them.
+
+#if defined(ATTNBENCH_KERNELS_GEMM_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef ATTNBENCH_KERNELS_GEMM_INL_H_
+#undef ATTNBENCH_KERNELS_GEMM_INL_H_
+#else
+#define ATTNBENCH_KERNELS_GEMM_INL_H_
+#endif
+
+#include <hwy/highway.h>
+
+#include <cstddef>
+#include <cstdint>
+
+HWY_BEFORE_NAMESPACE();
+namespace attnbench::kernels {
+namespace HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+/// What becomes of the old C.
+enum class Old {
+  overwrite,   ///< C = A B
+  accumulate,  ///< C = C + A B
+  rescale,     ///< C = C * factor[column] + A B
+};
+
+/// Where A(row, depth) is.
+enum class ALayout {
+  row_major,  ///< a[row * lda + depth]
+  col_major,  ///< a[row + depth * lda]
+};
+
+constexpr int kGemmRows = 6;
+#if HWY_TARGET <= HWY_AVX3
+constexpr int kGemmVectors = 4;
+#else
+constexpr int kGemmVectors = 2;
+#endif
+
+/// One register tile. b, c and factor are aligned to the vector size in every row.
+template <int R, int V, ALayout layout>
+HWY_NOINLINE void gemm_tile(std::ptrdiff_t depth, const float* HWY_RESTRICT a, std::ptrdiff_t lda,
+                            const float* HWY_RESTRICT b, std::ptrdiff_t ldb, float* HWY_RESTRICT c,
+                            std::ptrdiff_t ldc, Old old, const float* HWY_RESTRICT factor) {
+  const hn::ScalableTag<float> d;
+  using Vec = hn::Vec<decltype(d)>;
+  const std::ptrdiff_t lanes = static_cast<std::ptrdiff_t>(hn::Lanes(d));
+  Vec acc[R][V];
+#pragma GCC unroll 16
+  for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 16
+    for (int v = 0; v < V; ++v) {
+      acc[r][v] = old == Old::overwrite ? hn::Zero(d) : hn::LoadU(d, c + r * ldc + v * lanes);
+    }
+  }
+  if (old == Old::rescale) {
+#pragma GCC unroll 16
+    for (int v = 0; v < V; ++v) {
+      const Vec scale = hn::LoadU(d, factor + v * lanes);
+#pragma GCC unroll 16
+      for (int r = 0; r < R; ++r) acc[r][v] = hn::Mul(acc[r][v], scale);
+    }
+  }
+  for (std::ptrdiff_t k = 0; k < depth; ++k) {
+    Vec column[V];
+#pragma GCC unroll 16
+    for (int v = 0; v < V; ++v) column[v] = hn::LoadU(d, b + k * ldb + v * lanes);
+#pragma GCC unroll 16
+    for (int r = 0; r < R; ++r) {
+      const float element = layout == ALayout::row_major ? a[r * lda + k] : a[r + k * lda];
+      const Vec broadcast = hn::Set(d, element);
+#pragma GCC unroll 16
+      for (int v = 0; v < V; ++v) acc[r][v] = hn::MulAdd(broadcast, column[v], acc[r][v]);
+    }
+  }
+#pragma GCC unroll 16
+  for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 16
+    for (int v = 0; v < V; ++v) hn::StoreU(acc[r][v], d, c + r * ldc + v * lanes);
+  }
+}
+
+template <int V, ALayout layout>
+HWY_INLINE void gemm_rows(std::ptrdiff_t rows, std::ptrdiff_t depth, const float* a,
+                          std::ptrdiff_t lda, const float* b, std::ptrdiff_t ldb, float* c,
+                          std::ptrdiff_t ldc, Old old, const float* factor) {
+  const std::ptrdiff_t step = layout == ALayout::row_major ? lda : 1;
+  std::ptrdiff_t r = 0;
+  for (; r + kGemmRows <= rows; r += kGemmRows) {
+    gemm_tile<kGemmRows, V, layout>(depth, a + r * step, lda, b, ldb, c + r * ldc, ldc, old,
+                                    factor);
+  }
+  a += r * step;
+  c += r * ldc;
+  switch (rows - r) {
+    case 1:
+      return gemm_tile<1, V, layout>(depth, a, lda, b, ldb, c, ldc, old, factor);
+    case 2:
+      return gemm_tile<2, V, layout>(depth, a, lda, b, ldb, c, ldc, old, factor);
+    case 3:
+      return gemm_tile<3, V, layout>(depth, a, lda, b, ldb, c, ldc, old, factor);
+    case 4:
+      return gemm_tile<4, V, layout>(depth, a, lda, b, ldb, c, ldc, old, factor);
+    case 5:
+      return gemm_tile<5, V, layout>(depth, a, lda, b, ldb, c, ldc, old, factor);
+    default:
+      return;
+  }
+}
+
+/// C[rows][columns] (+)= A[rows][depth] B[depth][columns]. `columns` is a multiple of the vector
+/// length, or padded to one: whole vectors of B, C and factor are read and written.
+template <ALayout layout>
+HWY_INLINE void gemm(std::ptrdiff_t rows, std::ptrdiff_t columns, std::ptrdiff_t depth,
+                     const float* a, std::ptrdiff_t lda, const float* b, std::ptrdiff_t ldb,
+                     float* c, std::ptrdiff_t ldc, Old old, const float* factor = nullptr) {
+  const hn::ScalableTag<float> d;
+  const std::ptrdiff_t lanes = static_cast<std::ptrdiff_t>(hn::Lanes(d));
+  std::ptrdiff_t at = 0;
+  const auto factor_at = [&] { return factor == nullptr ? nullptr : factor + at; };
+  for (; at + kGemmVectors * lanes <= columns; at += kGemmVectors * lanes) {
+    gemm_rows<kGemmVectors, layout>(rows, depth, a, lda, b + at, ldb, c + at, ldc, old,
+                                    factor_at());
+  }
+  if constexpr (kGemmVectors == 4) {
+    if (columns - at > lanes) {
+      gemm_rows<2, layout>(rows, depth, a, lda, b + at, ldb, c + at, ldc, old, factor_at());
+      at += 2 * lanes;
+    }
+  }
+  for (; at < columns; at += lanes) {
+    gemm_rows<1, layout>(rows, depth, a, lda, b + at, ldb, c + at, ldc, old, factor_at());
+  }
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace attnbench::kernels
+HWY_AFTER_NAMESPACE();
+
+#endif  // include guard per target

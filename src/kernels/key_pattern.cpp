@@ -1,0 +1,50 @@
+#include "kernels/key_pattern.h"
+
+#include <algorithm>
+
+namespace attnbench::kernels {
+namespace {
+
+void append(std::vector<KeyRun>& out, std::int64_t begin, std::int64_t end, bool masked) {
+  if (begin < end) out.push_back({0, begin, end, masked});
+}
+
+}  // namespace
+
+void IntervalPattern::runs(const TileQueries& tile, std::vector<KeyRun>& out) const {
+  const std::int64_t begin = low(tile.batch, tile.first());
+  const std::int64_t end = high(tile.batch, tile.last());
+  // Keys that every lane may read.
+  const std::int64_t all_from = low(tile.batch, tile.last());
+  const std::int64_t all_to = high(tile.batch, tile.first());
+  if (all_from >= all_to) {
+    append(out, begin, end, true);
+    return;
+  }
+  append(out, begin, all_from, true);
+  append(out, all_from, all_to, false);
+  append(out, all_to, end, true);
+}
+
+void IntervalPattern::mask(const TileQueries& tile, int, std::int64_t begin, std::int64_t end,
+                           std::uint64_t* bits) const {
+  int started = 0;  // Lanes below: their interval begins at or before key j.
+  int ended = 0;    // Lanes below: their interval ends at or before key j.
+  for (std::int64_t j = begin; j < end; ++j) {
+    while (started < tile.lanes && low(tile.batch, tile.position[started]) <= j) ++started;
+    while (ended < tile.lanes && high(tile.batch, tile.position[ended]) <= j) ++ended;
+    bits[j - begin] = lane_range(ended, started);
+  }
+}
+
+std::int64_t WindowPattern::low(std::int64_t batch, std::int64_t i) const {
+  if (left_ == kUnlimited) return 0;
+  return std::clamp<std::int64_t>(i + diagonal_ - left_, 0, key_length(batch));
+}
+
+std::int64_t WindowPattern::high(std::int64_t batch, std::int64_t i) const {
+  if (right_ == kUnlimited) return key_length(batch);
+  return std::clamp<std::int64_t>(i + diagonal_ + right_ + 1, 0, key_length(batch));
+}
+
+}  // namespace attnbench::kernels

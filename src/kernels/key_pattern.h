@@ -1,0 +1,84 @@
+// Which keys the queries of a tile may read: what turns the tiled softmax engine into full, causal,
+// window, strided or block-sparse attention.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+namespace attnbench::kernels {
+
+constexpr int kTileQueries = 64;  ///< Lanes of a tile; one bit each in a mask word.
+
+/// The queries of one tile. Lanes are ordered by position; with grouped heads several lanes share
+/// one position.
+struct TileQueries {
+  std::int64_t batch = 0;
+  std::int64_t position[kTileQueries] = {};  ///< Query index of each lane, not decreasing.
+  int lanes = 0;
+
+  std::int64_t first() const { return position[0]; }
+  std::int64_t last() const { return position[lanes - 1]; }
+};
+
+/// Consecutive keys [begin, end) of one source that a tile visits.
+struct KeyRun {
+  int source = 0;
+  std::int64_t begin = 0;
+  std::int64_t end = 0;
+  bool masked = false;  ///< Some lane may not read some of these keys.
+};
+
+class KeyPattern {
+ public:
+  virtual ~KeyPattern() = default;
+  /// Appends the runs that this tile visits; together they cover every allowed (lane, key) once.
+  virtual void runs(const TileQueries& tile, std::vector<KeyRun>& out) const = 0;
+  /// For a masked run: bit `lane` of bits[j - begin] says whether the lane may read key j.
+  virtual void mask(const TileQueries& tile, int source, std::int64_t begin, std::int64_t end,
+                    std::uint64_t* bits) const = 0;
+};
+
+/// Query i reads the keys of one interval [low(i), high(i)); both ends never decrease with i.
+class IntervalPattern : public KeyPattern {
+ public:
+  void runs(const TileQueries& tile, std::vector<KeyRun>& out) const override;
+  void mask(const TileQueries& tile, int source, std::int64_t begin, std::int64_t end,
+            std::uint64_t* bits) const override;
+
+ protected:
+  virtual std::int64_t low(std::int64_t batch, std::int64_t i) const = 0;
+  virtual std::int64_t high(std::int64_t batch, std::int64_t i) const = 0;
+};
+
+/// Keys from i + diagonal - left to i + diagonal + right (inclusive), cut to [0, key length).
+class WindowPattern final : public IntervalPattern {
+ public:
+  static constexpr std::int64_t kUnlimited = -1;
+  /// `key_lengths` is empty (all `keys` count) or has one entry per batch row.
+  WindowPattern(std::int64_t left, std::int64_t right, std::int64_t diagonal, std::int64_t keys,
+                std::vector<std::int64_t> key_lengths)
+      : left_(left),
+        right_(right),
+        diagonal_(diagonal),
+        keys_(keys),
+        key_lengths_(std::move(key_lengths)) {}
+
+ private:
+  std::int64_t key_length(std::int64_t batch) const {
+    return key_lengths_.empty() ? keys_ : key_lengths_[static_cast<std::size_t>(batch)];
+  }
+  std::int64_t low(std::int64_t batch, std::int64_t i) const override;
+  std::int64_t high(std::int64_t batch, std::int64_t i) const override;
+
+  std::int64_t left_, right_, diagonal_, keys_;
+  std::vector<std::int64_t> key_lengths_;
+};
+
+/// Mask words of lanes that form a range [from, to).
+constexpr std::uint64_t lane_range(int from, int to) {
+  if (from >= to) return 0;
+  const std::uint64_t below_to = to >= 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << to) - 1;
+  return below_to & ~((std::uint64_t{1} << from) - 1);
+}
+
+}  // namespace attnbench::kernels

@@ -1,0 +1,294 @@
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/tiled_softmax.cpp"
+#include "kernels/simd_targets.h"
+// foreach_target.h re-includes this file once per target, before the code below.
+#include <hwy/foreach_target.h>
+#include <hwy/highway.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <numbers>
+
+#include "kernels/exp-inl.h"
+#include "kernels/gemm-inl.h"
+#include "kernels/op_count.h"
+#include "kernels/tiled_softmax.h"
+#include "kernels/transpose-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace attnbench::kernels {
+namespace HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+namespace {
+
+constexpr std::ptrdiff_t kLanes = kTileQueries;  // Row stride of every tile buffer.
+
+/// A tile's buffers: columns are query lanes.
+struct TileBuffers {
+  float* q;        // [D][64], scaled by scale * log2(e)
+  float* scores;   // [kKeyBlock][64]
+  float* acc;      // [Dv][64]
+  float* maximum;  // [64]
+  float* sum;      // [64]
+  float* factor;   // [64]
+  std::ptrdiff_t columns;  // Lanes rounded up to whole vectors.
+};
+
+TileBuffers lay_out(const TileJob& job) {
+  const hn::ScalableTag<float> d;
+  const auto lanes = static_cast<std::ptrdiff_t>(hn::Lanes(d));
+  TileBuffers t{};
+  t.q = job.scratch;
+  t.scores = t.q + job.dim_qk * kLanes;
+  t.acc = t.scores + kKeyBlock * kLanes;
+  t.maximum = t.acc + job.dim_v * kLanes;
+  t.sum = t.maximum + kLanes;
+  t.factor = t.sum + kLanes;
+  t.columns = (job.queries.lanes + lanes - 1) / lanes * lanes;
+  return t;
+}
+
+/// Turns V columns of vectors of scores into weights, in place, and updates maximum, sum and the
+/// factor by which what was accumulated before is to shrink.
+template <int V, bool masked>
+HWY_INLINE void softmax_columns(float* scores, std::ptrdiff_t keys, const std::uint64_t* mask,
+                                std::ptrdiff_t column, const TileBuffers& t) {
+  const hn::ScalableTag<float> d;
+  using Vec = hn::Vec<decltype(d)>;
+  const auto lanes = static_cast<std::ptrdiff_t>(hn::Lanes(d));
+  const Vec none = hn::Set(d, -std::numeric_limits<float>::infinity());
+  Vec maximum[V], sum[V];
+#pragma GCC unroll 4
+  for (int v = 0; v < V; ++v) maximum[v] = hn::Load(d, t.maximum + column + v * lanes);
+  for (std::ptrdiff_t j = 0; j < keys; ++j) {
+    float* row = scores + j * kLanes + column;
+#pragma GCC unroll 4
+    for (int v = 0; v < V; ++v) {
+      Vec s = hn::Load(d, row + v * lanes);
+      if constexpr (masked) {
+        const std::uint64_t bits = mask[j] >> (column + v * lanes);
+        s = hn::IfThenElse(hn::LoadMaskBits(d, reinterpret_cast<const std::uint8_t*>(&bits)), s,
+                           none);
+        hn::Store(s, d, row + v * lanes);
+      }
+      maximum[v] = hn::Max(maximum[v], s);
+    }
+  }
+#pragma GCC unroll 4
+  for (int v = 0; v < V; ++v) {
+    const std::ptrdiff_t at = column + v * lanes;
+    const Vec old = hn::Load(d, t.maximum + at);
+    hn::Store(maximum[v], d, t.maximum + at);
+    // A lane that has seen no key yet: (-inf) - (-inf) must not be formed.
+    if constexpr (masked) {
+      maximum[v] = hn::IfThenZeroElse(hn::Eq(maximum[v], none), maximum[v]);
+    }
+    const Vec factor = exp2_nonpositive(d, hn::Sub(old, maximum[v]));
+    hn::Store(factor, d, t.factor + at);
+    sum[v] = hn::Mul(factor, hn::Load(d, t.sum + at));
+  }
+  for (std::ptrdiff_t j = 0; j < keys; ++j) {
+    float* row = scores + j * kLanes + column;
+#pragma GCC unroll 4
+    for (int v = 0; v < V; ++v) {
+      const Vec p = exp2_nonpositive(d, hn::Sub(hn::Load(d, row + v * lanes), maximum[v]));
+      hn::Store(p, d, row + v * lanes);
+      sum[v] = hn::Add(sum[v], p);
+    }
+  }
+#pragma GCC unroll 4
+  for (int v = 0; v < V; ++v) hn::Store(sum[v], d, t.sum + column + v * lanes);
+}
+
+template <bool masked>
+void softmax_block(float* scores, std::ptrdiff_t keys, const std::uint64_t* mask,
+                   const TileBuffers& t) {
+  const hn::ScalableTag<float> d;
+  const auto lanes = static_cast<std::ptrdiff_t>(hn::Lanes(d));
+  std::ptrdiff_t column = 0;
+  for (; column + 2 * lanes <= t.columns; column += 2 * lanes) {
+    softmax_columns<2, masked>(scores, keys, mask, column, t);
+  }
+  for (; column < t.columns; column += lanes) {
+    softmax_columns<1, masked>(scores, keys, mask, column, t);
+  }
+}
+
+/// One block of at most kKeyBlock keys: scores, softmax, weighted values.
+void key_block(const TileJob& job, const TileBuffers& t, const KeyRun& run, std::int64_t begin,
+               std::int64_t end, bool first) {
+  const SourceRows& source = job.sources[static_cast<std::size_t>(run.source)];
+  const std::ptrdiff_t keys = end - begin;
+  gemm<ALayout::row_major>(keys, t.columns, job.dim_qk, source.k + begin * source.k_stride,
+                           source.k_stride, t.q, kLanes, t.scores, kLanes, Old::overwrite);
+  if (run.masked) {
+    std::uint64_t mask[kKeyBlock];
+    job.pattern->mask(job.queries, run.source, begin, end, mask);
+    softmax_block<true>(t.scores, keys, mask, t);
+  } else {
+    softmax_block<false>(t.scores, keys, nullptr, t);
+  }
+  gemm<ALayout::col_major>(job.dim_v, t.columns, keys, source.v + begin * source.v_stride,
+                           source.v_stride, t.scores, kLanes, t.acc, kLanes,
+                           first ? Old::overwrite : Old::rescale, t.factor);
+  count_ops(keys * job.queries.lanes * (job.dim_qk + job.dim_v),
+            keys * job.queries.lanes + job.queries.lanes);
+}
+
+void load_state(const TileJob& job, const TileBuffers& t) {
+  const int lanes = job.queries.lanes;
+  for (int lane = 0; lane < lanes; ++lane) {
+    t.maximum[lane] = job.states[lane]->maximum;
+    t.sum[lane] = job.states[lane]->sum;
+  }
+  pack_transposed(job.out_rows, lanes, t.columns, job.dim_v, 1.0F, t.acc, kLanes);
+}
+
+void store_result(const TileJob& job, const TileBuffers& t) {
+  const int lanes = job.queries.lanes;
+  for (int lane = 0; lane < lanes; ++lane) {
+    if (!job.finish) {
+      *job.states[lane] = {t.maximum[lane], t.sum[lane]};
+      t.factor[lane] = 1;
+    } else {
+      t.factor[lane] = t.sum[lane] > 0 ? 1 / t.sum[lane] : 0;
+    }
+  }
+  unpack_transposed(t.acc, kLanes, t.factor, lanes, job.dim_v, job.out_rows);
+}
+
+void run_tile_target(TileJob& job) {
+  const TileBuffers t = lay_out(job);
+  const int lanes = job.queries.lanes;
+  pack_transposed(job.q_rows, lanes, t.columns, job.dim_qk,
+                  static_cast<float>(job.scale * std::numbers::log2e), t.q, kLanes);
+  std::fill_n(t.maximum, kLanes, -std::numeric_limits<float>::infinity());
+  std::fill_n(t.sum, kLanes, 0.0F);
+  if (job.resume) load_state(job, t);
+  job.runs->clear();
+  job.pattern->runs(job.queries, *job.runs);
+  bool first = !job.resume;
+  for (const KeyRun& run : *job.runs) {
+    for (std::int64_t begin = run.begin; begin < run.end; begin += kKeyBlock) {
+      key_block(job, t, run, begin, std::min<std::int64_t>(begin + kKeyBlock, run.end), first);
+      first = false;
+    }
+  }
+  if (first) std::fill_n(t.acc, job.dim_v * kLanes, 0.0F);
+  store_result(job, t);
+}
+
+}  // namespace
+
+void run_tile_entry(TileJob& job) { run_tile_target(job); }
+
+}  // namespace HWY_NAMESPACE
+}  // namespace attnbench::kernels
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace attnbench::kernels {
+namespace {
+HWY_EXPORT(run_tile_entry);
+}
+
+void run_tile(TileJob& job) { HWY_DYNAMIC_DISPATCH(run_tile_entry)(job); }
+
+std::size_t tile_scratch_floats(std::int64_t dim_qk, std::int64_t dim_v) {
+  return static_cast<std::size_t>((dim_qk + dim_v + kKeyBlock + 3) * kTileQueries);
+}
+
+std::size_t tiled_softmax_workspace_bytes(const Problem& problem, int threads) {
+  return static_cast<std::size_t>(threads) *
+         workspace_take_bytes(tile_scratch_floats(problem.dim_qk, problem.dim_v));
+}
+
+std::int64_t tile_count(const Problem& problem) {
+  return (problem.seq_q * problem.group() + kTileQueries - 1) / kTileQueries;
+}
+
+int tile_lanes(const Problem& problem, std::int64_t tile, std::int64_t batch,
+               TileQueries& queries) {
+  const std::int64_t group = problem.group();
+  const std::int64_t begin = tile * kTileQueries;
+  const std::int64_t end = std::min(begin + kTileQueries, problem.seq_q * group);
+  queries.batch = batch;
+  queries.lanes = static_cast<int>(end - begin);
+  for (std::int64_t f = begin; f < end; ++f) queries.position[f - begin] = f / group;
+  return queries.lanes;
+}
+
+void tiled_softmax(const TiledSoftmaxCall& call, Workspace& workspace, Executor& executor) {
+  const Problem& p = call.problem;
+  const std::size_t scratch = tile_scratch_floats(p.dim_qk, p.dim_v);
+  std::vector<float*> scratch_of;
+  for (int slot = 0; slot < executor.threads(); ++slot) {
+    scratch_of.push_back(workspace.take(scratch));
+  }
+  std::vector<std::vector<KeyRun>> runs_of(static_cast<std::size_t>(executor.threads()));
+  const std::int64_t tiles = tile_count(p);
+  // Head by head, so that threads share its keys and values in cache; within a head from the last
+  // tile, which under a causal mask is the longest.
+  executor.parallel_for(p.batch * p.heads_kv * tiles, [&](std::int64_t index, int slot) {
+    const std::int64_t tile = tiles - 1 - index % tiles;
+    const std::int64_t head = index / tiles % p.heads_kv;
+    const std::int64_t b = index / tiles / p.heads_kv;
+    TileJob job;
+    tile_lanes(p, tile, b, job.queries);
+    for (int lane = 0; lane < job.queries.lanes; ++lane) {
+      const std::int64_t f = tile * kTileQueries + lane;
+      const std::int64_t h = head * p.group() + f % p.group();
+      job.q_rows[lane] = call.q.row(b, h, f / p.group());
+      job.out_rows[lane] = call.out.row(b, h, f / p.group());
+    }
+    SourceRows sources[4];
+    for (std::size_t s = 0; s < call.sources.size(); ++s) {
+      const KeySource& from = call.sources[s];
+      sources[s] = {from.k.row(b, head, 0), from.k.stride[2], from.v.row(b, head, 0),
+                    from.v.stride[2]};
+    }
+    job.sources = {sources, call.sources.size()};
+    job.pattern = &call.pattern;
+    job.dim_qk = p.dim_qk;
+    job.dim_v = p.dim_v;
+    job.scale = call.scale;
+    job.scratch = scratch_of[static_cast<std::size_t>(slot)];
+    job.runs = &runs_of[static_cast<std::size_t>(slot)];
+    run_tile(job);
+  });
+}
+
+TileWork tile_work(const TileQueries& queries, const KeyPattern& pattern,
+                   std::vector<KeyRun>& runs) {
+  TileWork work;
+  runs.clear();
+  pattern.runs(queries, runs);
+  for (const KeyRun& run : runs) {
+    const auto keys = static_cast<double>(run.end - run.begin);
+    const auto blocks = std::ceil(keys / kKeyBlock);
+    work.pairs += keys * queries.lanes;
+    work.exps += (keys + blocks) * queries.lanes;
+  }
+  return work;
+}
+
+TileWork tiled_softmax_work(const Problem& problem, const KeyPattern& pattern) {
+  TileWork total;
+  std::vector<KeyRun> runs;
+  for (std::int64_t b = 0; b < problem.batch; ++b) {
+    for (std::int64_t tile = 0; tile < tile_count(problem); ++tile) {
+      TileQueries queries;
+      tile_lanes(problem, tile, b, queries);
+      const TileWork work = tile_work(queries, pattern, runs);
+      total.pairs += work.pairs;
+      total.exps += work.exps;
+    }
+  }
+  total.pairs *= static_cast<double>(problem.heads_kv);
+  total.exps *= static_cast<double>(problem.heads_kv);
+  return total;
+}
+
+}  // namespace attnbench::kernels
+#endif  // HWY_ONCE

@@ -1,0 +1,99 @@
+// Tiled attention with an online softmax (Milakov and Gimelshein 2018, "Online normalizer
+// calculation for softmax"; Dao et al. 2022, FlashAttention, and Dao 2023, FlashAttention-2: queries
+// outside, unnormalised accumulator) over any key pattern.
+//
+// A tile is up to 64 queries of one key-value head (all query heads of the group take part), held
+// transposed: lanes are queries. Scores of a key block are S^T[key][lane] = K Q^T, so that the
+// softmax runs down columns without a horizontal reduction, and O^T[d][lane] += V^T P^T needs
+// neither K nor V packed. docs/kernels.md derives tile sizes and traffic.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "attention/executor.h"
+#include "attention/problem.h"
+#include "attention/tensor.h"
+#include "kernels/key_pattern.h"
+
+namespace attnbench::kernels {
+
+/// Key rows in a block: S^T of a block is 64 x 64 floats, 16 KiB.
+constexpr int kKeyBlock = 64;
+
+/// Keys and values that runs refer to, as [B, Hkv, keys, D] and [B, Hkv, keys, Dv].
+struct KeySource {
+  ConstTensorView k;
+  ConstTensorView v;
+};
+
+/// The rows of one source for one (batch row, key-value head).
+struct SourceRows {
+  const float* k = nullptr;
+  std::int64_t k_stride = 0;
+  const float* v = nullptr;
+  std::int64_t v_stride = 0;
+};
+
+/// Running maximum (of logits in base 2) and sum of one output row.
+struct SoftmaxState {
+  float maximum = 0;
+  float sum = 0;
+};
+
+/// One tile's work.
+struct TileJob {
+  TileQueries queries;
+  const float* q_rows[kTileQueries] = {};
+  float* out_rows[kTileQueries] = {};
+  /// With `resume`, the rows hold an unnormalised output and `states` its state; without `finish`
+  /// they are left so. `states` may be null when neither is asked for.
+  SoftmaxState* states[kTileQueries] = {};
+  bool resume = false;
+  bool finish = true;
+  std::span<const SourceRows> sources;
+  const KeyPattern* pattern = nullptr;
+  std::int64_t dim_qk = 0;
+  std::int64_t dim_v = 0;
+  double scale = 1;
+  float* scratch = nullptr;  ///< tile_scratch_floats(), 64-byte aligned.
+  std::vector<KeyRun>* runs = nullptr;  ///< Reused storage.
+};
+
+/// Floats of scratch that a tile needs.
+std::size_t tile_scratch_floats(std::int64_t dim_qk, std::int64_t dim_v);
+
+/// Computes one tile with the instruction set in use.
+void run_tile(TileJob& job);
+
+/// Attention over the whole problem.
+struct TiledSoftmaxCall {
+  const Problem& problem;  ///< Shapes of Q and O, and the head grouping.
+  double scale = 1;        ///< Factor on the logits.
+  std::span<const KeySource> sources;
+  const KeyPattern& pattern;
+  ConstTensorView q;
+  TensorView out;
+};
+void tiled_softmax(const TiledSoftmaxCall& call, Workspace& workspace, Executor& executor);
+
+/// Workspace that tiled_softmax takes on `threads` threads.
+std::size_t tiled_softmax_workspace_bytes(const Problem& problem, int threads);
+
+/// What tiled_softmax executes.
+struct TileWork {
+  double pairs = 0;  ///< (query, key) pairs of visited blocks, masked ones included, all heads.
+  double exps = 0;   ///< One per pair, and one per lane and block for the rescaling.
+};
+TileWork tiled_softmax_work(const Problem& problem, const KeyPattern& pattern);
+
+/// Queries of the tile-th tile: lanes run over (query, head of the group), heads fastest.
+int tile_lanes(const Problem& problem, std::int64_t tile, std::int64_t batch, TileQueries& queries);
+std::int64_t tile_count(const Problem& problem);
+
+/// Visits of one tile: sums pairs and exps over its runs.
+TileWork tile_work(const TileQueries& queries, const KeyPattern& pattern,
+                   std::vector<KeyRun>& runs);
+
+}  // namespace attnbench::kernels
