@@ -1,0 +1,161 @@
+#include "config/sweep_config.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+
+#include "config/grammar.h"
+#include "config/keys.h"
+#include "config/settings.h"
+
+namespace attnbench {
+namespace {
+
+using config::Draft;
+using config::Setting;
+using config::Settings;
+
+/// More cells than anyone waits for: a slip in a list, caught before the plan is laid out.
+constexpr double kMaxCells = 1e6;
+
+/// The file's settings with the flags' laid over them; parameters of both, the file's first.
+Settings overlay(Settings file, Settings flags) {
+  for (auto& [key, setting] : flags.keys) file.keys[key] = std::move(setting);
+  for (auto& param : flags.params) file.params.push_back(std::move(param));
+  return file;
+}
+
+Status apply_defaults(const Settings& settings, Draft& draft) {
+  if (!settings.keys.contains("variants")) draft.config.variants = draft.registry.names();
+  if (draft.config.variants.empty()) return usage_error("variants: none are registered");
+  if (!settings.keys.contains("seq")) draft.config.seq = {256, 512, 1024, 2048, 4096};
+  if (!settings.keys.contains("threads")) {
+    draft.config.threads = {1};
+    if (draft.machine_threads > 1) draft.config.threads.push_back(draft.machine_threads);
+  }
+  return ok_status();
+}
+
+/// --seq-q belongs to decode mode, --seq-k to the others.
+Status check_lengths(const Settings& settings, const SweepConfig& config) {
+  const bool decode = config.mode == Mode::decode;
+  const auto seq_q = settings.keys.find("seq-q");
+  if (seq_q != settings.keys.end() && !decode) {
+    return usage_error(
+        fmt::format("{}: given in mode {}; accepted: in mode decode only, where seq is the key "
+                    "length; elsewhere seq is the query length",
+                    seq_q->second.what, to_string(config.mode)));
+  }
+  const auto seq_k = settings.keys.find("seq-k");
+  if (seq_k != settings.keys.end() && decode && !config.seq_k.empty()) {
+    return usage_error(
+        fmt::format("{}: given in mode decode; accepted: in modes self and cross; in mode decode "
+                    "seq is the key length and seq-q the query length",
+                    seq_k->second.what));
+  }
+  return ok_status();
+}
+
+Status check_scale(const Settings& settings, const Draft& draft) {
+  if (!draft.config.scale) return ok_status();
+  std::vector<std::string> without;
+  for (const std::string& name : draft.config.variants) {
+    if (!draft.registry.find(name)->info().has_scale) without.push_back(name);
+  }
+  if (without.empty()) return ok_status();
+  return usage_error(
+      fmt::format("{}: given {}; selected variants that define no scale: {}; accepted: a scale "
+                  "where every selected variant has one",
+                  settings.keys.at("scale").what, *draft.config.scale, fmt::join(without, ", ")));
+}
+
+Status check_cells(const SweepConfig& config) {
+  double params = 0;  // Parameter combinations over all variants.
+  for (const std::string& variant : config.variants) {
+    double combinations = 1;
+    if (const auto sweeps = config.params.find(variant); sweeps != config.params.end()) {
+      for (const auto& [name, values] : sweeps->second) {
+        combinations *= static_cast<double>(values.size());
+      }
+    }
+    params += combinations;
+  }
+  const auto axis = [](std::size_t size) {
+    return static_cast<double>(std::max<std::size_t>(size, 1));
+  };
+  const double cells =
+      params * axis(config.seq.size()) * axis(config.seq_k.size()) * axis(config.threads.size()) *
+      axis(config.batch.size()) * axis(config.heads.size()) * axis(config.kv_heads.size()) *
+      axis(config.dim.size()) * axis(config.dim_v.size()) * axis(config.causal.size()) *
+      axis(config.pass.size()) * axis(config.input.size());
+  if (cells <= kMaxCells) return ok_status();
+  return usage_error(fmt::format(
+      "the sweep has {:.0f} cells (all axes crossed); accepted: at most {:.0f}", cells, kMaxCells));
+}
+
+Result<SweepConfig> build(const Settings& settings, const Registry& registry, int machine_threads) {
+  Draft draft{{}, registry, std::max(machine_threads, 1)};
+  for (const config::KeyRule& rule : config::key_rules()) {
+    const auto setting = settings.keys.find(std::string(rule.name));
+    if (setting == settings.keys.end()) continue;
+    if (Status status = rule.apply(rule, setting->second, draft); !status) return status.error();
+  }
+  if (Status status = apply_defaults(settings, draft); !status) return status.error();
+  const auto variants = settings.keys.find("variants");
+  const bool narrowed = variants != settings.keys.end() && variants->second.from_flag;
+  if (Status status = apply_params(settings.params, narrowed, draft); !status) {
+    return status.error();
+  }
+  if (Status status = check_lengths(settings, draft.config); !status) return status.error();
+  if (Status status = check_scale(settings, draft); !status) return status.error();
+  if (Status status = check_cells(draft.config); !status) return status.error();
+  return std::move(draft.config);
+}
+
+Result<std::string> read_file(const std::string& path) {
+  std::error_code ignored;
+  if (std::filesystem::is_directory(path, ignored)) {
+    return io_error(fmt::format("{}: a folder; accepted: a TOML file", path));
+  }
+  errno = 0;
+  std::ifstream file(path, std::ios::binary);
+  if (!file) return io_error(fmt::format("{}: cannot be read: {}", path, std::strerror(errno)));
+  return std::string(std::istreambuf_iterator<char>(file), {});
+}
+
+}  // namespace
+
+std::string_view to_string(CacheState state) { return state == CacheState::cold ? "cold" : "hot"; }
+
+Result<SweepConfig> parse_sweep_config(std::string_view toml_text, std::string_view name,
+                                       const FlagTexts& flags,
+                                       const std::vector<std::string>& param_flags,
+                                       const Registry& registry, int machine_threads) {
+  auto from_file = config::read_toml(toml_text, name);
+  if (!from_file) return from_file.error();
+  auto from_flags = config::read_flags(flags, param_flags);
+  if (!from_flags) return from_flags.error();
+  return build(overlay(std::move(*from_file), std::move(*from_flags)), registry, machine_threads);
+}
+
+Result<SweepConfig> load_sweep_config(const std::optional<std::string>& toml_path,
+                                      const FlagTexts& flags,
+                                      const std::vector<std::string>& param_flags,
+                                      const Registry& registry, int machine_threads) {
+  std::string text;
+  if (toml_path) {
+    auto read = read_file(*toml_path);
+    if (!read) return read.error();
+    text = std::move(*read);
+  }
+  return parse_sweep_config(text, toml_path.value_or(""), flags, param_flags, registry,
+                            machine_threads);
+}
+
+}  // namespace attnbench
