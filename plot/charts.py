@@ -1,0 +1,51 @@
+"""Draws every chart of a run and writes the files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from plot.data import Run
+from plot.error import draw_error
+from plot.growth import draw_roofline, draw_time, draw_workspace
+from plot.problems import split_problems
+from plot.speedup import draw_speedup
+from plot.style import figure_style, save
+
+# File name -> what draws it: (problem, run) -> figure, or a sentence that says why there is none.
+CHARTS = {
+    "time": draw_time,
+    "workspace": draw_workspace,
+    "speedup": draw_speedup,
+    "error": draw_error,
+    "roofline": draw_roofline,
+}
+
+
+@dataclass
+class Drawn:
+    """Files written, and "name: why" for each chart that the run has no data for."""
+
+    files: list[Path] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+
+
+def draw_run(run: Run, out: Path, formats: list[str]) -> Drawn:
+    """Writes NAME.FORMAT into `out`, NAME_PROBLEM.FORMAT when the run has several problems.
+
+    A file of an earlier drawing that this run has no chart for any more is removed.
+    """
+    drawn = Drawn()
+    with figure_style():
+        for group in split_problems(run):
+            suffix = f"_{group.slug}" if group.slug else ""
+            for name, draw in CHARTS.items():
+                stem = out / f"{name}{suffix}"
+                figure = draw(group, run)
+                if isinstance(figure, str):
+                    drawn.left_out.append(f"{stem.name}: {figure}")
+                    for extension in formats:
+                        (out / f"{stem.name}.{extension}").unlink(missing_ok=True)
+                else:
+                    drawn.files += save(figure, stem, formats)
+    return drawn

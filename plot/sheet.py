@@ -1,0 +1,136 @@
+"""The page of a figure: title block, a grid of panels with room for labels, notes and footnote.
+
+All sizes are in inches and fixed before anything is drawn, so that nothing is clipped and the same
+data gives the same page.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from dataclasses import dataclass, field
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib import pyplot
+
+from plot.style import MUTED, TEXT, SeriesStyle, plain
+
+PANEL_HEIGHT = 3.7
+LEFT = 0.98
+RIGHT = 0.15
+COLUMN_GAP = 0.92  # Tick labels of the next column.
+ROW_GAP = 0.95
+LINE = 0.165  # Of notes.
+CHARACTERS_PER_INCH = 15.5  # Of note text.
+
+
+@dataclass
+class Legend:
+    """An entry below the panels, for marks that no label in a panel explains."""
+
+    text: str
+    handle: Line2D
+
+
+@dataclass
+class Sheet:
+    figure: Figure
+    axes: list[Axes]
+    panel_width: float
+    panel_height: float
+    gutter: float
+    """Width of the label column at the right of each panel."""
+    legend: list[Legend] = field(default_factory=list)
+
+
+@dataclass
+class Text:
+    """What stands around the panels."""
+
+    heading: str
+    problem: str
+    machine: str
+    notes: list[str]
+    footnote: str
+
+
+def make_sheet(text: Text, panels: list[str], gutter: float, legend_rows: int = 0) -> Sheet:
+    """A page with one panel per entry of `panels` (their titles), two a row at most."""
+    columns = 1 if len(panels) == 1 else 2
+    rows = -(-len(panels) // columns)
+    panel_width = 5.6 if columns == 1 else 4.1
+    width = LEFT + columns * (panel_width + gutter) + (columns - 1) * COLUMN_GAP + RIGHT
+    wrap = int((width - 0.4) * CHARACTERS_PER_INCH)
+    notes = [line for note in text.notes
+             for line in textwrap.wrap(note, wrap, subsequent_indent="      ") or [""]]
+    # Title lines are larger than notes.
+    problem = textwrap.wrap(text.problem, int(wrap * 0.84))
+    machine = textwrap.wrap(text.machine, int(wrap * 0.84))
+    footnote = textwrap.wrap(text.footnote, int(wrap * 1.05))
+    top = 0.62 + 0.2 * (len(problem) + len(machine)) + (0.3 if any(panels) else 0.1)
+    bottom = 0.62 + 0.24 * legend_rows + LINE * (len(notes) + len(footnote)) + 0.24
+    height = top + rows * PANEL_HEIGHT + (rows - 1) * ROW_GAP + bottom
+    figure = pyplot.figure(figsize=(width, height))
+    _header(figure, text.heading, problem, machine)
+    _footer(figure, notes, footnote)
+    axes = []
+    for index, title in enumerate(panels):
+        row, column = divmod(index, columns)
+        x = LEFT + column * (panel_width + gutter + COLUMN_GAP)
+        y = bottom + (rows - 1 - row) * (PANEL_HEIGHT + ROW_GAP)
+        axis = figure.add_axes((x / width, y / height, panel_width / width, PANEL_HEIGHT / height))
+        if title:
+            axis.set_title(title, loc="left", fontsize=10, fontweight="bold", color=TEXT, pad=7)
+        axes.append(axis)
+    sheet = Sheet(figure, axes, panel_width, PANEL_HEIGHT, gutter)
+    sheet.figure.attnbench_legend_y = (bottom - 0.56) / height
+    return sheet
+
+
+def _header(figure: Figure, heading: str, problem: list[str], machine: list[str]) -> None:
+    height = figure.get_figheight()
+    x, y = 0.2 / figure.get_figwidth(), height - 0.18
+    figure.text(x, y / height, heading, fontsize=13, fontweight="bold", va="top")
+    y -= 0.31
+    for color, lines in ((TEXT, problem), (MUTED, machine)):
+        for line in lines:
+            figure.text(x, y / height, line, fontsize=9.5, color=color, va="top")
+            y -= 0.2
+
+
+def _footer(figure: Figure, notes: list[str], footnote: list[str]) -> None:
+    height = figure.get_figheight()
+    x, y = 0.2 / figure.get_figwidth(), 0.12
+    for line in reversed(footnote):
+        figure.text(x, y / height, line, fontsize=7.5, color=MUTED, va="bottom")
+        y += LINE
+    y += 0.06
+    for line in reversed(notes):
+        figure.text(x, y / height, line, fontsize=8, color=TEXT, va="bottom")
+        y += LINE
+
+
+def draw_legend(sheet: Sheet) -> None:
+    """The entries of sheet.legend in one row below the panels (make_sheet kept room for it)."""
+    if not sheet.legend:
+        return
+    sheet.figure.legend(
+        [entry.handle for entry in sheet.legend], [entry.text for entry in sheet.legend],
+        loc="upper left", ncol=len(sheet.legend), frameon=False, fontsize=8, handlelength=2.2,
+        bbox_to_anchor=(LEFT / sheet.figure.get_figwidth() - 0.005,
+                        sheet.figure.attnbench_legend_y),
+        borderaxespad=0, columnspacing=1.6)
+
+
+def gutter_for(labels: list[str]) -> float:
+    """Inches that the longest label needs at the right of a panel, with its sample of the line."""
+    return 0.62 + 0.083 * max(map(len, labels), default=0)
+
+
+def short_label(text: str) -> str:
+    return plain(text, 34)
+
+
+def line_sample(style: SeriesStyle) -> Line2D:
+    return Line2D([], [], **style.line())

@@ -1,0 +1,143 @@
+"""Speed-up against threads: each cell against itself on one thread."""
+
+from __future__ import annotations
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+from plot import ticks, unmeasured
+from plot.caption import page_text
+from plot.data import Row, Run
+from plot.labels import EndLabel, label_line_ends
+from plot.problems import ProblemGroup, Series
+from plot.sheet import Legend, draw_legend, gutter_for, make_sheet
+from plot.style import GUIDE, MUTED, TEXT
+
+LINEAR_UP_TO = 8  # Threads; beyond, both axes are logarithmic.
+
+
+def speedups(series: Series, length: int, threads: list[int]) -> list[tuple[int, float, float, float]]:
+    """(threads, speed-up, low, high) of the measured cells; empty without a one-thread cell.
+
+    The band divides the ends of the two intervals: it is at least as wide as a 95% interval.
+    """
+    base = series.cells.get((length, 1))
+    if base is None or not base.measured:
+        return []
+    points = []
+    for count in threads:
+        row = series.cells.get((length, count))
+        if row is not None and row.measured:
+            low, high = _interval(row)
+            base_low, base_high = _interval(base)
+            ratio = base.figure("time_median_s") / row.figure("time_median_s")
+            points.append((count, ratio, ratio, ratio) if count == 1
+                          else (count, ratio, base_low / high, base_high / low))
+    return points
+
+
+def _interval(row: Row) -> tuple[float, float]:
+    median = row.figure("time_median_s")
+    return row.figure("time_ci_low_s") or median, row.figure("time_ci_high_s") or median
+
+
+def chosen_lengths(group: ProblemGroup) -> list[int]:
+    """Up to four lengths that have a speed-up: the ends and evenly spaced ones between."""
+    usable = [n for n in group.lengths
+              if any(len(speedups(s, n, group.threads)) > 1 for s in group.series)]
+    if len(usable) <= 4:
+        return usable
+    step = (len(usable) - 1) / 3
+    return [usable[round(i * step)] for i in range(4)]
+
+
+def draw_speedup(group: ProblemGroup, run: Run) -> Figure | str:
+    if len(group.threads) < 2:
+        return "only one thread count was run"
+    if 1 not in group.threads:
+        return "nothing was run on one thread, which speed-up is measured against"
+    lengths = chosen_lengths(group)
+    if not lengths:
+        return "no cell was measured both on one thread and on more"
+    missing = unmeasured.unmeasured_series(group)
+    sheet = make_sheet(
+        page_text(group, run, "Speed-up against threads", unmeasured.notes(group)),
+        [f"N = {n}" for n in lengths], gutter_for([s.label[:34] for s in group.series]), 1)
+    found = [p for n in lengths for s in group.series for p in speedups(s, n, group.threads)]
+    machine = _machine_ratios(run, group.threads)
+    highest = max([p[3] for p in found] + [max(group.threads) * 1.0])
+    for axis, length in zip(sheet.axes, lengths):
+        shown = [s for s in missing if any(not row.measured for (n, _), row in s.cells.items()
+                                           if n == length)]
+        _scales(axis, group.threads, min(p[2] for p in found), highest,
+                unmeasured.strip_height(len(shown)))
+        _references(axis, group.threads, machine)
+        ends = []
+        for series in group.series:
+            points = speedups(series, length, group.threads)
+            if len(points) > 1:
+                xs, ratios, lows, highs = zip(*points)
+                axis.fill_between(xs, lows, highs, color=series.style.color, alpha=0.13,
+                                  linewidth=0, zorder=3)
+                axis.plot(xs, ratios, **series.style.line())
+                ends.append(EndLabel(series.label, series.style, xs[-1], ratios[-1]))
+        label_line_ends(sheet, axis, ends, 0.02,
+                        0.97 - unmeasured.strip_height(len(shown)) - (0.03 if shown else 0))
+        unmeasured.draw_strip(sheet, axis, shown, {
+            s.label: [(t, row) for (n, t), row in s.cells.items()
+                      if n == length and not row.measured] for s in shown})
+    sheet.legend.append(Legend("ideal: T times", Line2D([], [], **_IDEAL)))
+    for name, _, style in machine:
+        sheet.legend.append(Legend(name, Line2D([], [], **style)))
+    sheet.legend.append(Legend("band: 95% intervals, divided",
+                               Line2D([], [], color=MUTED, linewidth=7, alpha=0.2)))
+    draw_legend(sheet)
+    return sheet.figure
+
+
+_IDEAL = {"color": GUIDE, "linewidth": 1.1, "linestyle": (0, (4, 3)), "zorder": 1}
+_FMA = {"color": TEXT, "linewidth": 1.0, "linestyle": (0, (1, 1.5)), "zorder": 2}
+_MEMORY = {"color": MUTED, "linewidth": 1.0, "linestyle": (0, (7, 2, 1, 2)), "zorder": 2}
+
+
+def _machine_ratios(run: Run, threads: list[int]) -> list[tuple[str, dict[int, float], dict]]:
+    """The machine's own gain, peak(T)/peak(1), for arithmetic and for memory."""
+    ratios = []
+    if run.manifest:
+        for name, figures, style in (
+                ("this machine's arithmetic peak", run.manifest.fma_gflops, _FMA),
+                ("its memory bandwidth", run.manifest.memory_gbs, _MEMORY)):
+            if 1 in figures:
+                ratio = {t: figures[t] / figures[1] for t in threads if t in figures}
+                if len(ratio) > 1:
+                    ratios.append((name, ratio, style))
+    return ratios
+
+
+def _references(axis: Axes, threads: list[int],
+                machine: list[tuple[str, dict[int, float], dict]]) -> None:
+    axis.plot([1, max(threads)], [1, max(threads)], **_IDEAL)
+    for _, ratio, style in machine:
+        axis.plot(list(ratio), list(ratio.values()), **style)
+
+
+def _scales(axis: Axes, threads: list[int], lowest: float, highest: float, strip: float) -> None:
+    most = max(threads)
+    axis.grid(True)
+    axis.set_xlabel("threads T")
+    axis.set_ylabel("speed-up: time at T=1 / time at T")
+    if most <= LINEAR_UP_TO:
+        pad = 0.06 * (most - 1)
+        axis.set_xlim(1 - pad, most + pad)
+        bottom = min(0.8, lowest - 0.1)
+        axis.set_ylim(bottom, bottom + (highest * 1.05 - bottom) / (1 - strip))
+        axis.xaxis.set_major_locator(FixedLocator(threads))
+        return
+    ticks.length_axis(axis, threads)
+    low, high = ticks.make_room(*ticks.log_limits([min(lowest, 1), highest]), 0, strip)
+    axis.set_yscale("log", base=2)
+    axis.set_ylim(low, high)
+    axis.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
+    axis.yaxis.set_minor_locator(NullLocator())
