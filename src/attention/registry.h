@@ -43,8 +43,12 @@ struct VariantRegistrar {
 
 }  // namespace attnbench
 
+#define ATTNBENCH_JOIN2(a, b) a##b
+#define ATTNBENCH_JOIN(a, b) ATTNBENCH_JOIN2(a, b)
+
 /// At namespace scope of a file in variants/: registers a default-constructed `type`.
-#define ATTNBENCH_REGISTER_VARIANT(type)                                                    \
-  namespace {                                                                               \
-  const ::attnbench::VariantRegistrar attnbench_registrar_##type{std::make_unique<type>()}; \
+#define ATTNBENCH_REGISTER_VARIANT(type)                                                  \
+  namespace {                                                                             \
+  const ::attnbench::VariantRegistrar ATTNBENCH_JOIN(attnbench_registrar_,                \
+                                                     __LINE__){std::make_unique<type>()}; \
   }

@@ -26,12 +26,12 @@ constexpr std::ptrdiff_t kLanes = kTileQueries;  // Row stride of every tile buf
 
 /// A tile's buffers: columns are query lanes.
 struct TileBuffers {
-  float* q;        // [D][64], scaled by scale * log2(e)
-  float* scores;   // [kKeyBlock][64]
-  float* acc;      // [Dv][64]
-  float* maximum;  // [64]
-  float* sum;      // [64]
-  float* factor;   // [64]
+  float* q;                // [D][64], scaled by scale * log2(e)
+  float* scores;           // [kKeyBlock][64]
+  float* acc;              // [Dv][64]
+  float* maximum;          // [64]
+  float* sum;              // [64]
+  float* factor;           // [64]
   std::ptrdiff_t columns;  // Lanes rounded up to whole vectors.
 };
 

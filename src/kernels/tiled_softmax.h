@@ -1,6 +1,6 @@
 // Tiled attention with an online softmax (Milakov and Gimelshein 2018, "Online normalizer
-// calculation for softmax"; Dao et al. 2022, FlashAttention, and Dao 2023, FlashAttention-2: queries
-// outside, unnormalised accumulator) over any key pattern.
+// calculation for softmax"; Dao et al. 2022, FlashAttention, and Dao 2023, FlashAttention-2:
+// queries outside, unnormalised accumulator) over any key pattern.
 //
 // A tile is up to 64 queries of one key-value head (all query heads of the group take part), held
 // transposed: lanes are queries. Scores of a key block are S^T[key][lane] = K Q^T, so that the
@@ -57,7 +57,7 @@ struct TileJob {
   std::int64_t dim_qk = 0;
   std::int64_t dim_v = 0;
   double scale = 1;
-  float* scratch = nullptr;  ///< tile_scratch_floats(), 64-byte aligned.
+  float* scratch = nullptr;             ///< tile_scratch_floats(), 64-byte aligned.
   std::vector<KeyRun>* runs = nullptr;  ///< Reused storage.
 };
 

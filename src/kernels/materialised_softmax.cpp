@@ -1,0 +1,187 @@
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/materialised_softmax.cpp"
+#include "kernels/simd_targets.h"
+// foreach_target.h re-includes this file once per target, before the code below.
+#include <hwy/foreach_target.h>
+#include <hwy/highway.h>
+
+#include <algorithm>
+#include <limits>
+
+#include "kernels/exp-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace attnbench::kernels {
+namespace HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+/// The maximum of row[0, n); four accumulators hide the latency of max.
+HWY_INLINE float row_maximum(const float* row, std::int64_t n) {
+  const hn::ScalableTag<float> d;
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  const auto lowest = hn::Set(d, -std::numeric_limits<float>::infinity());
+  auto m0 = lowest, m1 = lowest, m2 = lowest, m3 = lowest;
+  std::int64_t j = 0;
+  for (; j + 4 * lanes <= n; j += 4 * lanes) {
+    m0 = hn::Max(m0, hn::LoadU(d, row + j));
+    m1 = hn::Max(m1, hn::LoadU(d, row + j + lanes));
+    m2 = hn::Max(m2, hn::LoadU(d, row + j + 2 * lanes));
+    m3 = hn::Max(m3, hn::LoadU(d, row + j + 3 * lanes));
+  }
+  for (; j + lanes <= n; j += lanes) m0 = hn::Max(m0, hn::LoadU(d, row + j));
+  float maximum = hn::GetLane(hn::MaxOfLanes(d, hn::Max(hn::Max(m0, m1), hn::Max(m2, m3))));
+  for (; j < n; ++j) maximum = std::max(maximum, row[j]);
+  return maximum;
+}
+
+float softmax_row_target(float* row, std::int64_t allowed, std::int64_t keys) {
+  std::fill(row + allowed, row + keys, 0.0F);
+  if (allowed == 0) return 0;
+  const hn::ScalableTag<float> d;
+  const hn::CappedTag<float, 1> d1;
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  const float maximum = row_maximum(row, allowed);
+  const auto shift = hn::Set(d, maximum);
+  auto sum0 = hn::Zero(d), sum1 = hn::Zero(d);
+  std::int64_t j = 0;
+  for (; j + 2 * lanes <= allowed; j += 2 * lanes) {
+    const auto p0 = exp2_nonpositive(d, hn::Sub(hn::LoadU(d, row + j), shift));
+    const auto p1 = exp2_nonpositive(d, hn::Sub(hn::LoadU(d, row + j + lanes), shift));
+    hn::StoreU(p0, d, row + j);
+    hn::StoreU(p1, d, row + j + lanes);
+    sum0 = hn::Add(sum0, p0);
+    sum1 = hn::Add(sum1, p1);
+  }
+  float sum = hn::GetLane(hn::SumOfLanes(d, hn::Add(sum0, sum1)));
+  for (; j < allowed; ++j) {
+    row[j] = hn::GetLane(exp2_nonpositive(d1, hn::Set(d1, row[j] - maximum)));
+    sum += row[j];
+  }
+  return 1 / sum;
+}
+
+void scale_row_target(float* row, std::int64_t n, float factor) {
+  const hn::ScalableTag<float> d;
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  const auto scale = hn::Set(d, factor);
+  std::int64_t j = 0;
+  for (; j + lanes <= n; j += lanes) hn::StoreU(hn::Mul(scale, hn::LoadU(d, row + j)), d, row + j);
+  for (; j < n; ++j) row[j] *= factor;
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace attnbench::kernels
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+#include <numbers>
+
+#include "kernels/materialised_softmax.h"
+#include "kernels/onednn_gemm.h"
+#include "kernels/op_count.h"
+
+namespace attnbench::kernels {
+namespace {
+
+HWY_EXPORT(softmax_row_target);
+HWY_EXPORT(scale_row_target);
+
+/// Keys that query i may read: always the first ones.
+std::int64_t allowed_keys(const Problem& p, std::int64_t b, std::int64_t i) {
+  const std::int64_t keys = p.key_length(b);
+  return p.causal ? std::clamp<std::int64_t>(i + p.diagonal() + 1, 0, keys) : keys;
+}
+
+/// Rows [begin, end) of one head.
+struct RowBlock {
+  std::int64_t batch, head, begin, end;
+};
+
+void run_rows(const Problem& p, float scale, const Inputs& in, TensorView out, float* scores,
+              const RowBlock& rows) {
+  const auto [b, h, begin, end] = rows;
+  const std::int64_t kv = h / p.group();
+  const std::int64_t keys = allowed_keys(p, b, end - 1);
+  const std::int64_t count = end - begin;
+  if (keys == 0) {
+    for (std::int64_t i = begin; i < end; ++i) std::fill_n(out.row(b, h, i), p.dim_v, 0.0F);
+    return;
+  }
+  float* block = scores + begin * p.seq_k;
+  onednn_gemm(count, keys, p.dim_qk, scale, in.q.row(b, h, begin), in.q.stride[2],
+              in.k.row(b, kv, 0), in.k.stride[2], true, block, p.seq_k);
+  float inverse_sum[kScoreRows];
+  std::int64_t exps = 0;
+  for (std::int64_t i = begin; i < end; ++i) {
+    const std::int64_t allowed = allowed_keys(p, b, i);
+    inverse_sum[i - begin] = softmax_row(block + (i - begin) * p.seq_k, allowed, keys);
+    exps += allowed;
+  }
+  onednn_gemm(count, p.dim_v, keys, 1.0F, block, p.seq_k, in.v.row(b, kv, 0), in.v.stride[2], false,
+              out.row(b, h, begin), out.stride[2]);
+  for (std::int64_t i = begin; i < end; ++i) {
+    HWY_DYNAMIC_DISPATCH(scale_row_target)(out.row(b, h, i), p.dim_v, inverse_sum[i - begin]);
+  }
+  count_ops(count * keys * (p.dim_qk + p.dim_v), exps);
+}
+
+}  // namespace
+
+float softmax_row(float* scores, std::int64_t allowed, std::int64_t keys) {
+  return HWY_DYNAMIC_DISPATCH(softmax_row_target)(scores, allowed, keys);
+}
+
+std::int64_t heads_in_flight(const Problem& p, int threads) {
+  const std::int64_t heads = p.batch * p.heads_q;
+  return heads % threads == 0 || heads >= 8 * threads ? threads : 1;
+}
+
+std::size_t materialised_softmax_workspace_bytes(const Problem& p, int threads) {
+  return static_cast<std::size_t>(heads_in_flight(p, threads)) *
+         workspace_take_bytes(static_cast<std::size_t>(p.seq_q * p.seq_k));
+}
+
+double materialised_softmax_pairs(const Problem& p) {
+  double pairs = 0;
+  for (std::int64_t b = 0; b < p.batch; ++b) {
+    for (std::int64_t begin = 0; begin < p.seq_q; begin += kScoreRows) {
+      const std::int64_t end = std::min(begin + kScoreRows, p.seq_q);
+      pairs += static_cast<double>((end - begin) * allowed_keys(p, b, end - 1));
+    }
+  }
+  return pairs * static_cast<double>(p.heads_q);
+}
+
+void materialised_softmax(const Problem& p, double scale, const Inputs& inputs, TensorView output,
+                          Workspace& workspace, Executor& executor) {
+  const std::int64_t matrices = heads_in_flight(p, executor.threads());
+  std::vector<float*> scores;
+  for (std::int64_t m = 0; m < matrices; ++m) {
+    scores.push_back(workspace.take(static_cast<std::size_t>(p.seq_q * p.seq_k)));
+  }
+  const auto base2_scale = static_cast<float>(scale * std::numbers::log2e);
+  const std::int64_t blocks = (p.seq_q + kScoreRows - 1) / kScoreRows;
+  const auto rows_of = [&](std::int64_t head, std::int64_t block) {
+    return RowBlock{head / p.heads_q, head % p.heads_q, block * kScoreRows,
+                    std::min((block + 1) * kScoreRows, p.seq_q)};
+  };
+  const std::int64_t heads = p.batch * p.heads_q;
+  if (matrices > 1 || executor.threads() == 1) {
+    executor.parallel_for(heads, [&](std::int64_t head, int slot) {
+      for (std::int64_t block = 0; block < blocks; ++block) {
+        run_rows(p, base2_scale, inputs, output, scores[static_cast<std::size_t>(slot)],
+                 rows_of(head, block));
+      }
+    });
+    return;
+  }
+  for (std::int64_t head = 0; head < heads; ++head) {
+    executor.parallel_for(blocks, [&](std::int64_t index, int) {
+      // The longest rows of a causal mask first.
+      run_rows(p, base2_scale, inputs, output, scores[0], rows_of(head, blocks - 1 - index));
+    });
+  }
+}
+
+}  // namespace attnbench::kernels
+#endif  // HWY_ONCE

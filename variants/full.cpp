@@ -1,0 +1,72 @@
+// full: softmax attention with the score matrix in memory.
+//
+//   S = scale Q K^T + mask,  P = softmax(S) by rows,  O = P V
+//
+// Shapes: Q [B, Hq, Nq, D], K [B, Hkv, Nk, D], V [B, Hkv, Nk, Dv], O [B, Hq, Nq, Dv].
+// Exact. Time and workspace grow as N^2: one Nq x Nk matrix of scores, turned into weights in
+// place, per head in flight.
+// Source: Vaswani, Shazeer, Parmar, Uszkoreit, Jones, Gomez, Kaiser, Polosukhin 2017, "Attention Is
+// All You Need", arXiv 1706.03762, equation 1.
+#include "attention/registry.h"
+#include "kernels/materialised_softmax.h"
+
+namespace attnbench {
+namespace {
+
+class FullPlan final : public Plan {
+ public:
+  explicit FullPlan(const Problem& problem) : problem_(problem) {}
+  void run(const Inputs& inputs, TensorView output, Workspace& workspace,
+           Executor& executor) override {
+    kernels::materialised_softmax(problem_, problem_.scale_or_default(), inputs, output, workspace,
+                                  executor);
+  }
+
+ private:
+  Problem problem_;
+};
+
+class Full final : public SoftmaxVariant {
+ public:
+  const VariantInfo& info() const override {
+    static const VariantInfo info{
+        .name = "full",
+        .family = "softmax",
+        .summary = "softmax attention with the score matrix written to memory",
+        .formula = "S = scale Q K^T + mask;  P = softmax(S);  O = P V",
+        .source = "Vaswani et al. 2017, Attention Is All You Need, arXiv 1706.03762, equation 1",
+        .exactness = Exactness::exact,
+        .laws = {"N^2", "N^2"},
+        .params = {},
+        .aux = {},
+    };
+    return info;
+  }
+
+  std::optional<std::string> unsupported_reason(const Problem&, const ParamValues&) const override {
+    return std::nullopt;
+  }
+
+  Cost cost(const Problem& p, const ParamValues&, int threads) const override {
+    const double pairs = kernels::materialised_softmax_pairs(p);
+    Cost cost;
+    cost.performed_flops = 2 * pairs * static_cast<double>(p.dim_qk + p.dim_v);
+    cost.exp_count = allowed_pairs(p) * static_cast<double>(p.heads_q);
+    cost.min_bytes = compulsory_bytes(p);
+    // Scores written and read, weights written and read.
+    cost.traffic_bytes = cost.min_bytes + 16 * pairs;
+    cost.useful_flops = dense_flops(p);
+    cost.workspace_bytes = kernels::materialised_softmax_workspace_bytes(p, threads);
+    return cost;
+  }
+
+  Result<std::unique_ptr<Plan>> prepare(const Problem& problem, const ParamValues&,
+                                        const AuxSet&) const override {
+    return std::unique_ptr<Plan>(std::make_unique<FullPlan>(problem));
+  }
+};
+
+}  // namespace
+}  // namespace attnbench
+
+ATTNBENCH_REGISTER_VARIANT(attnbench::Full)
