@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "attention/problem.h"
@@ -55,6 +56,8 @@ struct CaseAxes {
 /// A row. Absent optionals are empty cells.
 struct Record {
   std::string run_id;
+  /// As read from a file, so that foreign ids keep matching their samples; empty on a new row.
+  std::string stored_case_id;
   CaseAxes axes;
   RowStatus status = RowStatus::ok;
   std::string reason;  ///< Why skipped or failed; a warning on an ok row (roofline above 1.05).
@@ -71,6 +74,11 @@ struct Record {
   std::optional<std::int64_t> cycles, instructions, cache_misses;
   std::uint64_t seed = 1;
   std::string repro;
+
+  /// The id as read, or that of the axes: what samples.csv refers to.
+  std::string case_id() const;
+  /// Needs no rerun: measured, or known not to run.
+  bool finished() const { return status == RowStatus::ok || status == RowStatus::skipped; }
 };
 
 /// A row of samples.csv.
