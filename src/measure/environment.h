@@ -30,30 +30,33 @@ struct Machine {
   std::string kernel;
   std::optional<bool> virtualised;
 };
-Machine read_machine();
+/// `root` is put before /proc and /sys: a test's made-up machine. Empty: this machine.
+Machine read_machine(const std::string& root = "");
 
-/// Bytes that could be allocated now without swapping (cgroup limits included).
-std::int64_t available_memory_bytes();
+/// Bytes that could be allocated now without swapping: the kernel's estimate, and no more than any
+/// cgroup (v1 or v2) above this process has left. 0 when nothing is known.
+std::int64_t available_memory_bytes(const std::string& root = "");
 
 /// Counters that tell whether something else ran: take one before and one after.
 struct NoiseSnapshot {
   double wall_s = 0;
   double load_1min = 0;
-  double steal_s = 0;  ///< Of all CPUs.
-  double busy_s = 0;   ///< User + system of all CPUs.
-  std::int64_t involuntary_switches = 0;
+  double steal_s = 0;                     ///< Of all CPUs.
+  double busy_s = 0;                      ///< User + system of all CPUs.
+  std::int64_t involuntary_switches = 0;  ///< Of this process's threads, ended ones included.
   double own_cpu_s = 0;
 };
-NoiseSnapshot noise_snapshot();
+NoiseSnapshot noise_snapshot(const std::string& root = "");
 
 /// Figures for the manifest's `noise`, between two snapshots.
 struct NoiseFigures {
   double wall_s = 0;
-  double load_1min = 0;
-  double steal_fraction = 0;         ///< Of the CPU time of this machine.
-  double other_cpu_fraction = 0;     ///< CPU time used by others, of all CPUs' wall time.
+  double load_1min = 0;           ///< At the first snapshot: before this process made load itself.
+  double steal_fraction = 0;      ///< Of the CPU time of this machine.
+  double other_cpu_fraction = 0;  ///< CPU time used by others, of all CPUs' wall time.
   double involuntary_switches_per_s = 0;
 };
+/// `cpus`: logical CPUs of the machine.
 NoiseFigures noise_between(const NoiseSnapshot& before, const NoiseSnapshot& after, int cpus);
 
 /// One line for each circumstance that makes timings doubtful.

@@ -26,6 +26,16 @@ struct MedianInterval {
 /// refused (std::invalid_argument).
 MedianInterval median_interval(std::span<const double> values, double confidence = 0.95);
 
+/// The largest k for which [k-th smallest, k-th largest] of `count` independent values covers their
+/// median with at least `confidence`; 0 when there is none (fewer than 6 values at 95%).
+std::int64_t interval_rank(std::int64_t count, double confidence = 0.95);
+
+/// Half the interval's length over the median; infinite when the interval is not attained.
+double relative_half_width(const MedianInterval& interval);
+
+/// Median of any values; std::invalid_argument when there are none.
+double median(std::span<const double> values);
+
 /// Inner iterations so that one sample lasts at least max(min_sample_s, 1000 clock resolutions).
 std::int64_t inner_iterations(double pilot_s_per_iteration, double min_sample_s,
                               double clock_resolution_s);
@@ -49,9 +59,8 @@ class StoppingRule {
   Limits limits_;
 };
 
-/// Which case of a group to sample next, given how wide each one's interval is: used to spend a
-/// budget where intervals are widest. Returns indices in the order to run in this round, shuffled
-/// by `seed` and `round`; cases that have stopped are left out.
+/// The cases that take part in a round: all that have not stopped, in an order drawn from `seed`
+/// and `round`.
 std::vector<std::size_t> round_order(std::span<const Stop> state, std::uint64_t seed, int round);
 
 }  // namespace attnbench::measure

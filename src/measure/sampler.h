@@ -1,11 +1,13 @@
 // Times a callable with Google Benchmark at a fixed number of inner iterations. What to time, how
-// often and when to stop is decided elsewhere (policy.h).
+// often and when to stop is decided elsewhere (policy.h, schedule.h).
 #pragma once
 
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
+
+#include "measure/clock.h"
 
 namespace attnbench::measure {
 
@@ -17,7 +19,9 @@ struct TimedSample {
   double start_s = 0;  ///< Steady clock, seconds since an arbitrary origin.
 };
 
-/// Registers one callable and times it on request.
+/// A benchmark of one callable, timed on request and silent. Any number may be alive; Google
+/// Benchmark's table of benchmarks is global, so only the one asked for is in it, and nothing else
+/// in the process may keep benchmarks there. Not thread safe.
 class Sampler {
  public:
   /// `body` is called once per iteration.
@@ -25,17 +29,13 @@ class Sampler {
   ~Sampler();
   Sampler(const Sampler&) = delete;
   Sampler& operator=(const Sampler&) = delete;
-  /// Runs `iterations` iterations in one Google Benchmark run (real time, process CPU time).
+  /// Runs `iterations` (at least 1) iterations in one Google Benchmark run (real time, process CPU
+  /// time). What `body` throws comes out of here; the iterations after it are not run.
   TimedSample sample(std::int64_t iterations);
 
  private:
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };
-
-/// Seconds of the steady clock.
-double steady_now_s();
-/// The smallest step of the steady clock that was seen, in seconds.
-double clock_resolution_s();
 
 }  // namespace attnbench::measure
