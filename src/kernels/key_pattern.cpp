@@ -11,6 +11,15 @@ void append(std::vector<KeyRun>& out, std::int64_t begin, std::int64_t end, bool
 
 }  // namespace
 
+int KeyPattern::tile_queries(std::int64_t) const { return kTileQueries; }
+
+int lanes_for_window(std::int64_t keys_per_query, std::int64_t group) {
+  // A tile of L lanes spans L / group positions and visits keys_per_query + that many keys.
+  if (keys_per_query * group <= 24) return 16;
+  if (keys_per_query * group <= 96) return 32;
+  return kTileQueries;
+}
+
 void IntervalPattern::runs(const TileQueries& tile, std::vector<KeyRun>& out) const {
   const std::int64_t begin = low(tile.batch, tile.first());
   const std::int64_t end = high(tile.batch, tile.last());
@@ -35,6 +44,11 @@ void IntervalPattern::mask(const TileQueries& tile, int, std::int64_t begin, std
     while (ended < tile.lanes && high(tile.batch, tile.position[ended]) <= j) ++ended;
     bits[j - begin] = lane_range(ended, started);
   }
+}
+
+int WindowPattern::tile_queries(std::int64_t group) const {
+  if (left_ == kUnlimited || right_ == kUnlimited) return kTileQueries;
+  return lanes_for_window(left_ + right_ + 1, group);
 }
 
 std::int64_t WindowPattern::low(std::int64_t batch, std::int64_t i) const {

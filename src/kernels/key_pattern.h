@@ -31,6 +31,9 @@ struct KeyRun {
 class KeyPattern {
  public:
   virtual ~KeyPattern() = default;
+  /// Lanes per tile that waste the least, when `group` query heads share the keys: 64 unless a
+  /// query reads so few keys that most of a wide tile's scores would be masked.
+  virtual int tile_queries(std::int64_t group) const;
   /// Appends the runs that this tile visits; together they cover every allowed (lane, key) once.
   virtual void runs(const TileQueries& tile, std::vector<KeyRun>& out) const = 0;
   /// For a masked run: bit `lane` of bits[j - begin] says whether the lane may read key j.
@@ -54,6 +57,7 @@ class IntervalPattern : public KeyPattern {
 class WindowPattern final : public IntervalPattern {
  public:
   static constexpr std::int64_t kUnlimited = -1;
+  int tile_queries(std::int64_t group) const override;
   /// `key_lengths` is empty (all `keys` count) or has one entry per batch row.
   WindowPattern(std::int64_t left, std::int64_t right, std::int64_t diagonal, std::int64_t keys,
                 std::vector<std::int64_t> key_lengths)
@@ -73,6 +77,9 @@ class WindowPattern final : public IntervalPattern {
   std::int64_t left_, right_, diagonal_, keys_;
   std::vector<std::int64_t> key_lengths_;
 };
+
+/// 16, 32 or 64 lanes for queries that read `keys_per_query` keys each.
+int lanes_for_window(std::int64_t keys_per_query, std::int64_t group);
 
 /// Mask words of lanes that form a range [from, to).
 constexpr std::uint64_t lane_range(int from, int to) {

@@ -204,19 +204,18 @@ std::size_t tiled_softmax_workspace_bytes(const Problem& problem, int threads) {
          workspace_take_bytes(tile_scratch_floats(problem.dim_qk, problem.dim_v));
 }
 
-std::int64_t tile_count(const Problem& problem) {
-  return (problem.seq_q * problem.group() + kTileQueries - 1) / kTileQueries;
+std::int64_t tile_count(const Problem& problem, int width) {
+  return (problem.seq_q * problem.group() + width - 1) / width;
 }
 
-int tile_lanes(const Problem& problem, std::int64_t tile, std::int64_t batch,
-               TileQueries& queries) {
+void tile_lanes(const Problem& problem, int width, std::int64_t tile, std::int64_t batch,
+                TileQueries& queries) {
   const std::int64_t group = problem.group();
-  const std::int64_t begin = tile * kTileQueries;
-  const std::int64_t end = std::min(begin + kTileQueries, problem.seq_q * group);
+  const std::int64_t begin = tile * width;
+  const std::int64_t end = std::min(begin + width, problem.seq_q * group);
   queries.batch = batch;
   queries.lanes = static_cast<int>(end - begin);
   for (std::int64_t f = begin; f < end; ++f) queries.position[f - begin] = f / group;
-  return queries.lanes;
 }
 
 void tiled_softmax(const TiledSoftmaxCall& call, Workspace& workspace, Executor& executor) {
@@ -227,7 +226,8 @@ void tiled_softmax(const TiledSoftmaxCall& call, Workspace& workspace, Executor&
     scratch_of.push_back(workspace.take(scratch));
   }
   std::vector<std::vector<KeyRun>> runs_of(static_cast<std::size_t>(executor.threads()));
-  const std::int64_t tiles = tile_count(p);
+  const int width = call.pattern.tile_queries(p.group());
+  const std::int64_t tiles = tile_count(p, width);
   // Head by head, so that threads share its keys and values in cache; within a head from the last
   // tile, which under a causal mask is the longest.
   executor.parallel_for(p.batch * p.heads_kv * tiles, [&](std::int64_t index, int slot) {
@@ -235,13 +235,18 @@ void tiled_softmax(const TiledSoftmaxCall& call, Workspace& workspace, Executor&
     const std::int64_t head = index / tiles % p.heads_kv;
     const std::int64_t b = index / tiles / p.heads_kv;
     TileJob job;
-    tile_lanes(p, tile, b, job.queries);
+    tile_lanes(p, width, tile, b, job.queries);
     for (int lane = 0; lane < job.queries.lanes; ++lane) {
-      const std::int64_t f = tile * kTileQueries + lane;
+      const std::int64_t f = tile * width + lane;
       const std::int64_t h = head * p.group() + f % p.group();
-      job.q_rows[lane] = call.q.row(b, h, f / p.group());
-      job.out_rows[lane] = call.out.row(b, h, f / p.group());
+      const std::int64_t i = f / p.group();
+      job.q_rows[lane] = call.q.row(b, h, i);
+      job.out_rows[lane] = call.out.row(b, h, i);
+      if (call.states != nullptr) {
+        job.states[lane] = call.states + (b * p.heads_q + h) * p.seq_q + i;
+      }
     }
+    job.finish = call.states == nullptr;
     SourceRows sources[4];
     for (std::size_t s = 0; s < call.sources.size(); ++s) {
       const KeySource& from = call.sources[s];
@@ -276,10 +281,11 @@ TileWork tile_work(const TileQueries& queries, const KeyPattern& pattern,
 TileWork tiled_softmax_work(const Problem& problem, const KeyPattern& pattern) {
   TileWork total;
   std::vector<KeyRun> runs;
+  const int width = pattern.tile_queries(problem.group());
   for (std::int64_t b = 0; b < problem.batch; ++b) {
-    for (std::int64_t tile = 0; tile < tile_count(problem); ++tile) {
+    for (std::int64_t tile = 0; tile < tile_count(problem, width); ++tile) {
       TileQueries queries;
-      tile_lanes(problem, tile, b, queries);
+      tile_lanes(problem, width, tile, b, queries);
       const TileWork work = tile_work(queries, pattern, runs);
       total.pairs += work.pairs;
       total.exps += work.exps;

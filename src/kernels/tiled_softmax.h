@@ -75,6 +75,9 @@ struct TiledSoftmaxCall {
   const KeyPattern& pattern;
   ConstTensorView q;
   TensorView out;
+  /// [B, Hq, Nq]: when given, `out` is left unnormalised with its state here, for tiles that
+  /// resume.
+  SoftmaxState* states = nullptr;
 };
 void tiled_softmax(const TiledSoftmaxCall& call, Workspace& workspace, Executor& executor);
 
@@ -88,9 +91,11 @@ struct TileWork {
 };
 TileWork tiled_softmax_work(const Problem& problem, const KeyPattern& pattern);
 
-/// Queries of the tile-th tile: lanes run over (query, head of the group), heads fastest.
-int tile_lanes(const Problem& problem, std::int64_t tile, std::int64_t batch, TileQueries& queries);
-std::int64_t tile_count(const Problem& problem);
+/// Queries of the tile-th tile of `width` lanes: lanes run over (query, head of the group), heads
+/// fastest.
+void tile_lanes(const Problem& problem, int width, std::int64_t tile, std::int64_t batch,
+                TileQueries& queries);
+std::int64_t tile_count(const Problem& problem, int width);
 
 /// Visits of one tile: sums pairs and exps over its runs.
 TileWork tile_work(const TileQueries& queries, const KeyPattern& pattern,

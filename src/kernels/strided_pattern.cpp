@@ -1,0 +1,307 @@
+#include "kernels/strided_pattern.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace attnbench::kernels {
+namespace {
+
+std::int64_t floor_div(std::int64_t a, std::int64_t b) {
+  return a >= 0 ? a / b : -((-a + b - 1) / b);
+}
+
+/// Keys of a residue class, in class coordinates: position t reads keys u < t when causal, u != t
+/// otherwise (u = t is in the band).
+class ResiduePattern final : public KeyPattern {
+ public:
+  ResiduePattern(bool causal, std::int64_t keys) : causal_(causal), keys_(keys) {}
+
+  void runs(const TileQueries& tile, std::vector<KeyRun>& out) const override {
+    const std::int64_t first = std::clamp<std::int64_t>(tile.first(), 0, keys_);
+    const std::int64_t last = std::clamp<std::int64_t>(tile.last() + (causal_ ? 0 : 1), 0, keys_);
+    add(out, 0, first, false);
+    add(out, first, last, true);
+    if (!causal_) add(out, std::max(first, last), keys_, false);
+  }
+  void mask(const TileQueries& tile, int, std::int64_t begin, std::int64_t end,
+            std::uint64_t* bits) const override {
+    int below = 0;  // Lanes whose position is below u.
+    int upto = 0;   // Lanes whose position is at most u.
+    for (std::int64_t u = begin; u < end; ++u) {
+      while (below < tile.lanes && tile.position[below] < u) ++below;
+      while (upto < tile.lanes && tile.position[upto] <= u) ++upto;
+      bits[u - begin] = lane_range(upto, tile.lanes) | (causal_ ? 0 : lane_range(0, below));
+    }
+  }
+
+ private:
+  static void add(std::vector<KeyRun>& out, std::int64_t begin, std::int64_t end, bool masked) {
+    if (begin < end) out.push_back({0, begin, end, masked});
+  }
+  bool causal_;
+  std::int64_t keys_;
+};
+
+/// The queries and keys of residue r modulo the stride, for one batch row.
+struct ResidueClass {
+  std::int64_t first_query = 0;  // Its position is r modulo stride.
+  std::int64_t queries = 0;
+  std::int64_t first_position = 0;  // Of first_query, in class coordinates.
+  std::int64_t keys = 0;
+};
+
+ResidueClass residue_class(const Problem& p, std::int64_t stride, std::int64_t b, std::int64_t r) {
+  ResidueClass c;
+  c.first_query = ((r - p.diagonal()) % stride + stride) % stride;
+  c.queries = c.first_query < p.seq_q ? (p.seq_q - c.first_query + stride - 1) / stride : 0;
+  c.first_position = floor_div(c.first_query + p.diagonal(), stride);
+  const std::int64_t length = p.key_length(b);
+  c.keys = length > r ? (length - r + stride - 1) / stride : 0;
+  return c;
+}
+
+WindowPattern band_pattern(const Problem& p, std::int64_t stride) {
+  return {stride - 1, p.causal ? 0 : stride - 1, p.diagonal(), p.seq_k, p.key_lengths};
+}
+
+/// Lanes [begin, begin + 64) of a class: (query of the class, head of the group), heads fastest.
+void class_lanes(const Problem& p, const ResidueClass& c, std::int64_t begin, std::int64_t b,
+                 TileQueries& queries) {
+  const std::int64_t end = std::min(begin + kTileQueries, c.queries * p.group());
+  queries.batch = b;
+  queries.lanes = static_cast<int>(end - begin);
+  for (std::int64_t f = begin; f < end; ++f) {
+    queries.position[f - begin] = c.first_position + f / p.group();
+  }
+}
+
+std::int64_t class_keys_limit(const Problem& p, std::int64_t stride) {
+  return (p.seq_k + stride - 1) / stride;
+}
+
+void copy_rows(const ConstTensorView& from, std::int64_t b, std::int64_t head, std::int64_t first,
+               std::int64_t step, std::int64_t count, float* to) {
+  const std::int64_t dim = from.shape[3];
+  for (std::int64_t u = 0; u < count; ++u) {
+    std::memcpy(to + u * dim, from.row(b, head, first + u * step),
+                static_cast<std::size_t>(dim) * sizeof(float));
+  }
+}
+
+/// A thread's storage for the residue phase.
+struct ResidueScratch {
+  float* tile = nullptr;
+  float* k = nullptr;
+  float* v = nullptr;
+  std::vector<KeyRun> runs;
+};
+
+struct ResidueCall {
+  const Problem& p;
+  std::int64_t stride;
+  const Inputs& inputs;
+  TensorView out;
+  SoftmaxState* states;
+};
+
+void run_class(const ResidueCall& call, std::int64_t b, std::int64_t head, std::int64_t r,
+               ResidueScratch& scratch) {
+  const Problem& p = call.p;
+  const ResidueClass c = residue_class(p, call.stride, b, r);
+  if (c.queries == 0) return;
+  copy_rows(call.inputs.k, b, head, r, call.stride, c.keys, scratch.k);
+  copy_rows(call.inputs.v, b, head, r, call.stride, c.keys, scratch.v);
+  const SourceRows source[] = {{scratch.k, p.dim_qk, scratch.v, p.dim_v}};
+  const ResiduePattern pattern(p.causal, c.keys);
+  for (std::int64_t begin = 0; begin < c.queries * p.group(); begin += kTileQueries) {
+    TileJob job;
+    class_lanes(p, c, begin, b, job.queries);
+    for (int lane = 0; lane < job.queries.lanes; ++lane) {
+      const std::int64_t f = begin + lane;
+      const std::int64_t h = head * p.group() + f % p.group();
+      const std::int64_t i = c.first_query + f / p.group() * call.stride;
+      job.q_rows[lane] = call.inputs.q.row(b, h, i);
+      job.out_rows[lane] = call.out.row(b, h, i);
+      job.states[lane] = call.states + (b * p.heads_q + h) * p.seq_q + i;
+    }
+    job.resume = true;
+    job.sources = source;
+    job.pattern = &pattern;
+    job.dim_qk = p.dim_qk;
+    job.dim_v = p.dim_v;
+    job.scale = p.scale_or_default();
+    job.scratch = scratch.tile;
+    job.runs = &scratch.runs;
+    run_tile(job);
+  }
+}
+
+std::size_t state_floats(const Problem& p) {
+  return static_cast<std::size_t>(2 * p.batch * p.heads_q * p.seq_q);
+}
+
+/// Own block in source 0, summary keys of the other blocks in source 1 (gathered, block by block).
+class FixedPattern final : public KeyPattern {
+ public:
+  FixedPattern(const Problem& p, std::int64_t stride, std::int64_t summary)
+      : p_(p), stride_(stride), summary_(summary) {}
+
+  int tile_queries(std::int64_t group) const override { return lanes_for_window(stride_, group); }
+
+  void runs(const TileQueries& tile, std::vector<KeyRun>& out) const override {
+    const std::int64_t first = block(tile.first()), last = block(tile.last());
+    const std::int64_t own = std::clamp<std::int64_t>(first * stride_, 0, length(tile));
+    const std::int64_t own_end = own_high(tile, tile.last());
+    const bool masked = p_.causal || first != last;
+    add(out, 0, own, own_end, masked);
+    const std::int64_t columns = summaries(tile);
+    const std::int64_t before = std::clamp<std::int64_t>(first * summary_, 0, columns);
+    const std::int64_t through =
+        std::clamp<std::int64_t>((last + (p_.causal ? 0 : 1)) * summary_, before, columns);
+    add(out, 1, 0, before, false);
+    add(out, 1, before, through, true);
+    if (!p_.causal) add(out, 1, through, columns, false);
+  }
+
+  void mask(const TileQueries& tile, int source, std::int64_t begin, std::int64_t end,
+            std::uint64_t* bits) const override {
+    int from = 0;     // Lanes below: their block is before this key's.
+    int to = 0;       // Lanes below: their block is not after it.
+    int reached = 0;  // Lanes below: their position is before key j.
+    for (std::int64_t j = begin; j < end; ++j) {
+      const std::int64_t key_block = source == 0 ? j / stride_ : j / summary_;
+      while (from < tile.lanes && position(tile, from) < key_block * stride_) ++from;
+      while (to < tile.lanes && position(tile, to) < (key_block + 1) * stride_) ++to;
+      if (source == 0) {
+        while (reached < tile.lanes && position(tile, reached) < j) ++reached;
+        bits[j - begin] = lane_range(p_.causal ? std::max(from, reached) : from, to);
+      } else {
+        bits[j - begin] = lane_range(to, tile.lanes) | (p_.causal ? 0 : lane_range(0, from));
+      }
+    }
+  }
+
+ private:
+  static void add(std::vector<KeyRun>& out, int source, std::int64_t begin, std::int64_t end,
+                  bool masked) {
+    if (begin < end) out.push_back({source, begin, end, masked});
+  }
+  std::int64_t length(const TileQueries& tile) const { return p_.key_length(tile.batch); }
+  std::int64_t position(const TileQueries& tile, int lane) const {
+    return tile.position[lane] + p_.diagonal();
+  }
+  std::int64_t block(std::int64_t i) const { return floor_div(i + p_.diagonal(), stride_); }
+  /// End of the keys that query i reads in its own block.
+  std::int64_t own_high(const TileQueries& tile, std::int64_t i) const {
+    const std::int64_t end = p_.causal ? i + p_.diagonal() + 1 : (block(i) + 1) * stride_;
+    return std::clamp<std::int64_t>(end, 0, length(tile));
+  }
+  /// Gathered summary keys below the batch row's key length.
+  std::int64_t summaries(const TileQueries& tile) const {
+    const std::int64_t keys = length(tile);
+    const std::int64_t whole = keys / stride_;
+    return whole * summary_ +
+           std::max<std::int64_t>(keys - whole * stride_ - (stride_ - summary_), 0);
+  }
+
+  const Problem& p_;
+  std::int64_t stride_, summary_;
+};
+
+/// Rows that are gathered per head: whole blocks and what the last, shorter one has.
+std::int64_t summary_rows(const Problem& p, std::int64_t stride, std::int64_t summary) {
+  const std::int64_t whole = p.seq_k / stride;
+  return whole * summary + std::max<std::int64_t>(p.seq_k - whole * stride - (stride - summary), 0);
+}
+
+}  // namespace
+
+void strided_softmax(const Problem& p, std::int64_t stride, const Inputs& inputs, TensorView output,
+                     Workspace& workspace, Executor& executor) {
+  auto* states = reinterpret_cast<SoftmaxState*>(workspace.take(state_floats(p)));
+  std::vector<ResidueScratch> scratch(static_cast<std::size_t>(executor.threads()));
+  const auto keys = static_cast<std::size_t>(class_keys_limit(p, stride));
+  for (ResidueScratch& s : scratch) {
+    s.k = workspace.take(keys * static_cast<std::size_t>(p.dim_qk));
+    s.v = workspace.take(keys * static_cast<std::size_t>(p.dim_v));
+    s.tile = workspace.take(tile_scratch_floats(p.dim_qk, p.dim_v));
+  }
+  const KeySource sources[] = {{inputs.k, inputs.v}};
+  const WindowPattern band = band_pattern(p, stride);
+  tiled_softmax({p, p.scale_or_default(), sources, band, inputs.q, output, states}, workspace,
+                executor);
+  const ResidueCall call{p, stride, inputs, output, states};
+  executor.parallel_for(p.batch * p.heads_kv * stride, [&](std::int64_t index, int slot) {
+    run_class(call, index / stride / p.heads_kv, index / stride % p.heads_kv, index % stride,
+              scratch[static_cast<std::size_t>(slot)]);
+  });
+}
+
+std::size_t strided_softmax_workspace_bytes(const Problem& p, std::int64_t stride, int threads) {
+  const auto keys = static_cast<std::size_t>(class_keys_limit(p, stride));
+  const std::size_t per_thread = workspace_take_bytes(keys * static_cast<std::size_t>(p.dim_qk)) +
+                                 workspace_take_bytes(keys * static_cast<std::size_t>(p.dim_v)) +
+                                 workspace_take_bytes(tile_scratch_floats(p.dim_qk, p.dim_v));
+  return workspace_take_bytes(state_floats(p)) + static_cast<std::size_t>(threads) * per_thread +
+         tiled_softmax_workspace_bytes(p, threads);
+}
+
+TileWork strided_softmax_work(const Problem& p, std::int64_t stride) {
+  TileWork total = tiled_softmax_work(p, band_pattern(p, stride));
+  std::vector<KeyRun> runs;
+  TileWork residues;
+  for (std::int64_t b = 0; b < p.batch; ++b) {
+    for (std::int64_t r = 0; r < stride; ++r) {
+      const ResidueClass c = residue_class(p, stride, b, r);
+      const ResiduePattern pattern(p.causal, c.keys);
+      for (std::int64_t begin = 0; begin < c.queries * p.group(); begin += kTileQueries) {
+        TileQueries queries;
+        class_lanes(p, c, begin, b, queries);
+        const TileWork work = tile_work(queries, pattern, runs);
+        residues.pairs += work.pairs;
+        residues.exps += work.exps;
+      }
+    }
+  }
+  total.pairs += residues.pairs * static_cast<double>(p.heads_kv);
+  total.exps += residues.exps * static_cast<double>(p.heads_kv);
+  return total;
+}
+
+void fixed_softmax(const Problem& p, std::int64_t stride, std::int64_t summary,
+                   const Inputs& inputs, TensorView output, Workspace& workspace,
+                   Executor& executor) {
+  const std::int64_t rows = summary_rows(p, stride, summary);
+  const std::int64_t heads = p.batch * p.heads_kv;
+  float* k = workspace.take(static_cast<std::size_t>(heads * rows * p.dim_qk));
+  float* v = workspace.take(static_cast<std::size_t>(heads * rows * p.dim_v));
+  executor.parallel_for(heads, [&](std::int64_t head, int) {
+    const std::int64_t b = head / p.heads_kv, h = head % p.heads_kv;
+    for (std::int64_t u = 0; u < rows; ++u) {
+      const std::int64_t j = u / summary * stride + stride - summary + u % summary;
+      copy_rows(inputs.k, b, h, j, 1, 1, k + (head * rows + u) * p.dim_qk);
+      copy_rows(inputs.v, b, h, j, 1, 1, v + (head * rows + u) * p.dim_v);
+    }
+  });
+  const std::array<std::int64_t, 4> k_shape{p.batch, p.heads_kv, rows, p.dim_qk};
+  const std::array<std::int64_t, 4> v_shape{p.batch, p.heads_kv, rows, p.dim_v};
+  const KeySource sources[] = {{inputs.k, inputs.v},
+                               {{k, k_shape, layout_strides(k_shape, Layout::bhnd)},
+                                {v, v_shape, layout_strides(v_shape, Layout::bhnd)}}};
+  const FixedPattern pattern(p, stride, summary);
+  tiled_softmax({p, p.scale_or_default(), sources, pattern, inputs.q, output}, workspace, executor);
+}
+
+std::size_t fixed_softmax_workspace_bytes(const Problem& p, std::int64_t stride,
+                                          std::int64_t summary, int threads) {
+  const std::int64_t rows = p.batch * p.heads_kv * summary_rows(p, stride, summary);
+  return workspace_take_bytes(static_cast<std::size_t>(rows * p.dim_qk)) +
+         workspace_take_bytes(static_cast<std::size_t>(rows * p.dim_v)) +
+         tiled_softmax_workspace_bytes(p, threads);
+}
+
+TileWork fixed_softmax_work(const Problem& p, std::int64_t stride, std::int64_t summary) {
+  return tiled_softmax_work(p, FixedPattern(p, stride, summary));
+}
+
+}  // namespace attnbench::kernels
