@@ -15,6 +15,8 @@ from pathlib import Path
 from plot.manifest import Manifest, load_manifest
 
 SCHEMA_VERSION = 1
+# Figures beyond these are nonsense, and no logarithmic axis could hold them.
+SMALLEST, LARGEST = 1e-30, 1e30
 STATUSES = ("ok", "skipped", "failed", "timeout", "out-of-memory")
 MODES = ("self", "cross", "decode", "generate")
 
@@ -174,8 +176,9 @@ def _figure(where: str, name: str, text: str) -> float | None:
         value = math.nan
     # An error may be infinite (a non-finite output); nothing else may.
     infinite_error = value == math.inf and name.startswith("error_")
-    if not (math.isfinite(value) or infinite_error) or value < 0:
-        raise RunError(f"{where}: {name} is '{text[:40]}'; expected a number of at least 0")
+    if not (value == 0 or SMALLEST <= value <= LARGEST or infinite_error):
+        raise RunError(f"{where}: {name} is '{text[:40]}'; expected 0 or a number between "
+                       f"{SMALLEST:g} and {LARGEST:g}")
     return value
 
 
