@@ -182,7 +182,8 @@ const auto kColumns = std::to_array<Column<Record>>({
                                    "or the counts are in doubt, and `reason` says so."),
     of<&Record::workspace_model_bytes>("workspace_model_bytes", "bytes",
                                        "Working memory beyond inputs and output that the variant's "
-                                       "cost model predicts."),
+                                       "cost model predicts; for `full` one score matrix for each "
+                                       "head in flight, at most T of them."),
     of<&Record::workspace_peak_bytes>("workspace_peak_bytes", "bytes",
                                       "High-water mark of the working memory that the call took."),
     of<&Record::time_law>("time_law", "",
@@ -207,7 +208,7 @@ const auto kColumns = std::to_array<Column<Record>>({
                                  "Rows that the error columns are over: `all rows` or `N sampled "
                                  "rows`. Empty when the case was not verified."),
     of<&Record::cycles>("cycles", "1",
-                        "CPU cycles of one call, where the kernel allows counting them."),
+                        "CPU cycles of one call, where the operating system allows counting them."),
     of<&Record::instructions>("instructions", "1", "Instructions retired in one call, likewise."),
     of<&Record::cache_misses>("cache_misses", "1",
                               "Last-level cache misses of one call, likewise."),
