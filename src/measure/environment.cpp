@@ -1,5 +1,6 @@
 #include "measure/environment.h"
 
+#include <fmt/format.h>
 #include <sched.h>
 #include <sys/resource.h>
 #include <sys/utsname.h>
@@ -76,7 +77,7 @@ std::string kernel_text(const std::string& root) {
 std::optional<bool> read_virtualised(const std::string& cpuinfo) {
   const auto flags = field_of(cpuinfo, "flags");
   if (!flags) return std::nullopt;
-  return (" " + *flags + " ").find(" hypervisor ") != std::string::npos;
+  return fmt::format(" {} ", *flags).find(" hypervisor ") != std::string::npos;
 }
 
 double ticks_to_s(std::int64_t ticks) {
