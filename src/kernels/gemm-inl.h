@@ -122,7 +122,9 @@ HWY_INLINE void gemm(std::ptrdiff_t rows, std::ptrdiff_t columns, std::ptrdiff_t
   const hn::ScalableTag<float> d;
   const std::ptrdiff_t lanes = static_cast<std::ptrdiff_t>(hn::Lanes(d));
   std::ptrdiff_t at = 0;
-  const auto factor_at = [&] { return factor == nullptr ? nullptr : factor + at; };
+  // Only Old::rescale reads the factors; any valid address will do for the others.
+  const float* factors = factor == nullptr ? b : factor;
+  const auto factor_at = [&] { return factors + at; };
   for (; at + kGemmVectors * lanes <= columns; at += kGemmVectors * lanes) {
     gemm_rows<kGemmVectors, layout>(rows, depth, a, lda, b + at, ldb, c + at, ldc, old,
                                     factor_at());

@@ -1,0 +1,309 @@
+// How feature attention is shared out: heads first; with fewer heads than keep all threads busy,
+// the keys of a head in segments whose states are summed (bidirectional) or scanned (causal).
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include "kernels/feature_attention.h"
+#include "kernels/feature_chunk.h"
+
+namespace attnbench::kernels {
+namespace {
+
+FeatureShape shape_of(const FeatureCall& call) {
+  const Problem& p = call.problem;
+  return {call.map,
+          call.omega,
+          call.features,
+          p.dim_qk,
+          p.dim_v,
+          (p.dim_v + 15) / 16 * 16,
+          std::sqrt(p.scale_or_default())};
+}
+
+std::int64_t chunks_of(std::int64_t rows) { return (rows + kFeatureChunk - 1) / kFeatureChunk; }
+
+/// Segments per key-value head.
+std::int64_t segments_of(const Problem& p, int threads) {
+  const std::int64_t heads = p.batch * p.heads_kv;
+  if (heads % threads == 0 || heads >= 4 * threads) return 1;
+  const std::int64_t chunks = chunks_of(p.causal ? p.seq_q : p.seq_k);
+  return std::clamp<std::int64_t>(threads, 1, chunks);
+}
+
+/// Buffer sizes in floats, in the order of FeatureBuffers.
+std::vector<std::size_t> buffer_floats(const FeatureShape& s) {
+  const auto n = [](std::int64_t x) { return static_cast<std::size_t>(x); };
+  return {n(s.dim_qk * kFeatureChunk),
+          n(s.features * kFeatureChunk),
+          n(s.features * kFeatureChunk),
+          n(s.features),
+          n(kFeatureChunk * s.padded_dim_v),
+          n(kFeatureChunk * kFeatureChunk),
+          n(s.dim_v * kFeatureChunk),
+          n(kFeatureChunk),
+          n(kFeatureChunk)};
+}
+
+FeatureBuffers take_buffers(const FeatureShape& s, Workspace& workspace) {
+  std::vector<float*> p;
+  for (std::size_t floats : buffer_floats(s)) p.push_back(workspace.take(floats));
+  return {p[0], p[1], p[2], p[3], p[4], p[5], p[6], p[7], p[8]};
+}
+
+FeatureState take_state(const FeatureShape& s, Workspace& workspace) {
+  const auto features = static_cast<std::size_t>(s.features);
+  FeatureState state;
+  state.sum = workspace.take(features * static_cast<std::size_t>(s.padded_dim_v));
+  state.normaliser = workspace.take(features);
+  state.shift = workspace.take(features);
+  return state;
+}
+
+std::size_t state_bytes(const FeatureShape& s) {
+  const auto features = static_cast<std::size_t>(s.features);
+  return workspace_take_bytes(features * static_cast<std::size_t>(s.padded_dim_v)) +
+         2 * workspace_take_bytes(features);
+}
+
+/// Everything of one call that its tasks share.
+struct FeatureRun {
+  const FeatureCall& call;
+  const Problem& p;
+  FeatureShape shape;
+  const Inputs& inputs;
+  TensorView output;
+  std::int64_t segments;
+  std::vector<FeatureState> states;  // [batch * heads_kv][segments]
+  std::vector<FeatureBuffers> buffers;
+
+  FeatureState& state(std::int64_t head, std::int64_t segment) {
+    return states[static_cast<std::size_t>(head * segments + segment)];
+  }
+};
+
+void clear(const FeatureShape& s, FeatureState& state) {
+  std::fill_n(state.sum, s.features * s.padded_dim_v, 0.0F);
+  std::fill_n(state.normaliser, s.features, 0.0F);
+  const float none = -std::numeric_limits<float>::infinity();
+  // The rectified map has no stabiliser: its shifts are all zero.
+  std::fill_n(state.shift, s.features, s.map == FeatureMap::exponential ? none : 0.0F);
+}
+
+KeyChunk key_chunk(const FeatureRun& run, std::int64_t head, std::int64_t begin, std::int64_t end) {
+  const std::int64_t b = head / run.p.heads_kv, h = head % run.p.heads_kv;
+  return {run.inputs.k.row(b, h, begin), run.inputs.k.stride[2], run.inputs.v.row(b, h, begin),
+          run.inputs.v.stride[2], end - begin};
+}
+
+void absorb_range(FeatureRun& run, std::int64_t head, std::int64_t begin, std::int64_t end,
+                  FeatureState& state, const FeatureBuffers& buffers) {
+  for (std::int64_t j = begin; j < end; j += kFeatureChunk) {
+    absorb_keys(run.shape, key_chunk(run, head, j, std::min(j + kFeatureChunk, end)), state,
+                buffers);
+  }
+}
+
+/// Row pointers of up to 64 queries.
+struct QueryRows {
+  const float* q[kFeatureChunk];
+  float* out[kFeatureChunk];
+  std::int64_t count = 0;
+};
+
+void gather_queries(const FeatureRun& run, std::int64_t b, std::int64_t h, std::int64_t begin,
+                    QueryRows& rows) {
+  rows.count = std::min(kFeatureChunk, run.p.seq_q - begin);
+  for (std::int64_t i = 0; i < rows.count; ++i) {
+    rows.q[i] = run.inputs.q.row(b, h, begin + i);
+    rows.out[i] = run.output.row(b, h, begin + i);
+  }
+}
+
+void zero_rows(const FeatureRun& run, const QueryRows& rows) {
+  for (std::int64_t i = 0; i < rows.count; ++i) std::fill_n(rows.out[i], run.p.dim_v, 0.0F);
+}
+
+void run_bidirectional(FeatureRun& run, Executor& executor) {
+  const Problem& p = run.p;
+  const std::int64_t heads = p.batch * p.heads_kv;
+  const std::int64_t segment_chunks = (chunks_of(p.seq_k) + run.segments - 1) / run.segments;
+  executor.parallel_for(heads * run.segments, [&](std::int64_t index, int slot) {
+    const std::int64_t head = index / run.segments, segment = index % run.segments;
+    FeatureState& state = run.state(head, segment);
+    clear(run.shape, state);
+    const std::int64_t keys = p.key_length(head / p.heads_kv);
+    const std::int64_t begin = std::min(segment * segment_chunks * kFeatureChunk, keys);
+    const std::int64_t end = std::min((segment + 1) * segment_chunks * kFeatureChunk, keys);
+    absorb_range(run, head, begin, end, state, run.buffers[static_cast<std::size_t>(slot)]);
+  });
+  if (run.segments > 1) {
+    executor.parallel_for(heads, [&](std::int64_t head, int) {
+      for (std::int64_t segment = 1; segment < run.segments; ++segment) {
+        merge_states(run.shape, run.state(head, segment), run.state(head, 0));
+      }
+    });
+  }
+  const std::int64_t tiles = chunks_of(p.seq_q);
+  executor.parallel_for(p.batch * p.heads_q * tiles, [&](std::int64_t index, int slot) {
+    const std::int64_t b = index / tiles / p.heads_q, h = index / tiles % p.heads_q;
+    QueryRows rows;
+    gather_queries(run, b, h, index % tiles * kFeatureChunk, rows);
+    if (p.key_length(b) == 0) return zero_rows(run, rows);
+    answer_queries(run.shape, {rows.q, rows.out, rows.count}, nullptr, 0,
+                   run.state(b * p.heads_kv + h / p.group(), 0),
+                   run.buffers[static_cast<std::size_t>(slot)]);
+  });
+}
+
+/// Keys that every query from chunk `t` on may read: they are in the state before that chunk.
+std::int64_t keys_before(const Problem& p, std::int64_t b, std::int64_t t) {
+  return std::clamp<std::int64_t>(std::min(t * kFeatureChunk, p.seq_q) + p.diagonal(), 0,
+                                  p.key_length(b));
+}
+
+/// Query chunks [begin, end) of one key-value head, in order; `state` holds the keys before them.
+void run_causal_chunks(FeatureRun& run, std::int64_t head, std::int64_t begin, std::int64_t end,
+                       FeatureState& state, const FeatureBuffers& buffers) {
+  const Problem& p = run.p;
+  const std::int64_t b = head / p.heads_kv, kv = head % p.heads_kv;
+  for (std::int64_t t = begin; t < end; ++t) {
+    const std::int64_t from = keys_before(p, b, t), to = keys_before(p, b, t + 1);
+    KeyChunk keys;
+    if (to > from) {
+      keys = key_chunk(run, head, from, to);
+      map_keys(run.shape, keys, state, buffers);
+    }
+    for (std::int64_t h = kv * p.group(); h < (kv + 1) * p.group(); ++h) {
+      QueryRows rows;
+      gather_queries(run, b, h, t * kFeatureChunk, rows);
+      if (to == 0) {
+        zero_rows(run, rows);
+        continue;
+      }
+      answer_queries(run.shape, {rows.q, rows.out, rows.count}, to > from ? &keys : nullptr,
+                     t * kFeatureChunk + p.diagonal() - from, state, buffers);
+    }
+    if (to > from) add_mapped_keys(run.shape, keys, state, buffers);
+  }
+}
+
+void run_causal(FeatureRun& run, Executor& executor) {
+  const Problem& p = run.p;
+  const std::int64_t heads = p.batch * p.heads_kv;
+  const std::int64_t chunks = chunks_of(p.seq_q);
+  const std::int64_t per_segment = (chunks + run.segments - 1) / run.segments;
+  const auto first_chunk = [&](std::int64_t segment) {
+    return std::min(segment * per_segment, chunks);
+  };
+  // Segment s > 0 starts from the state of all keys before it: the sum of the earlier segments'.
+  if (run.segments > 1) {
+    executor.parallel_for(heads * (run.segments - 1), [&](std::int64_t index, int slot) {
+      const std::int64_t head = index / (run.segments - 1);
+      const std::int64_t segment = index % (run.segments - 1) + 1;
+      const std::int64_t b = head / p.heads_kv;
+      FeatureState& state = run.state(head, segment);
+      clear(run.shape, state);
+      const std::int64_t begin = segment == 1 ? 0 : keys_before(p, b, first_chunk(segment - 1));
+      absorb_range(run, head, begin, keys_before(p, b, first_chunk(segment)), state,
+                   run.buffers[static_cast<std::size_t>(slot)]);
+    });
+    executor.parallel_for(heads, [&](std::int64_t head, int) {
+      for (std::int64_t segment = 2; segment < run.segments; ++segment) {
+        merge_states(run.shape, run.state(head, segment - 1), run.state(head, segment));
+      }
+    });
+  }
+  executor.parallel_for(heads * run.segments, [&](std::int64_t index, int slot) {
+    const std::int64_t head = index / run.segments, segment = index % run.segments;
+    FeatureState& state = run.state(head, segment);
+    const FeatureBuffers& buffers = run.buffers[static_cast<std::size_t>(slot)];
+    if (segment == 0) {
+      clear(run.shape, state);
+      absorb_range(run, head, 0, keys_before(p, head / p.heads_kv, 0), state, buffers);
+    }
+    run_causal_chunks(run, head, first_chunk(segment), first_chunk(segment + 1), state, buffers);
+  });
+}
+
+/// Multiply-adds within the causal chunks of one query head.
+double within_chunk_pairs(const Problem& p, std::int64_t b) {
+  double pairs = 0;
+  for (std::int64_t t = 0; t < chunks_of(p.seq_q); ++t) {
+    const std::int64_t from = keys_before(p, b, t), to = keys_before(p, b, t + 1);
+    const std::int64_t queries = std::min(kFeatureChunk, p.seq_q - t * kFeatureChunk);
+    for (std::int64_t column = 0; column < queries; column += kIntraColumns) {
+      pairs += static_cast<double>(
+          visible_keys(to - from, t * kFeatureChunk + p.diagonal() - from, column) *
+          std::min(kIntraColumns, queries - column));
+    }
+  }
+  return pairs;
+}
+
+/// Queries of one head that read any key at all.
+double answered_queries(const Problem& p, std::int64_t b) {
+  if (!p.causal) return p.key_length(b) > 0 ? static_cast<double>(p.seq_q) : 0;
+  double queries = 0;
+  for (std::int64_t t = 0; t < chunks_of(p.seq_q); ++t) {
+    if (keys_before(p, b, t + 1) > 0) {
+      queries += static_cast<double>(std::min(kFeatureChunk, p.seq_q - t * kFeatureChunk));
+    }
+  }
+  return queries;
+}
+
+/// Keys of one head that are mapped, those mapped twice by the scan included.
+double mapped_keys(const Problem& p, std::int64_t b, std::int64_t segments) {
+  if (!p.causal) return static_cast<double>(p.key_length(b));
+  const std::int64_t chunks = chunks_of(p.seq_q);
+  const std::int64_t last = std::min((segments - 1) * ((chunks + segments - 1) / segments), chunks);
+  const double scanned = segments > 1 ? static_cast<double>(keys_before(p, b, last)) : 0;
+  return static_cast<double>(keys_before(p, b, chunks)) + scanned;
+}
+
+}  // namespace
+
+void feature_attention(const FeatureCall& call, const Inputs& inputs, TensorView output,
+                       Workspace& workspace, Executor& executor) {
+  const Problem& p = call.problem;
+  FeatureRun run{call, p, shape_of(call), inputs, output, segments_of(p, executor.threads()),
+                 {},   {}};
+  for (std::int64_t i = 0; i < p.batch * p.heads_kv * run.segments; ++i) {
+    run.states.push_back(take_state(run.shape, workspace));
+  }
+  for (int slot = 0; slot < executor.threads(); ++slot) {
+    run.buffers.push_back(take_buffers(run.shape, workspace));
+  }
+  if (p.causal) {
+    run_causal(run, executor);
+  } else {
+    run_bidirectional(run, executor);
+  }
+}
+
+FeatureWork feature_attention_work(const FeatureCall& call, int threads) {
+  const Problem& p = call.problem;
+  const FeatureShape s = shape_of(call);
+  const std::int64_t segments = segments_of(p, threads);
+  const auto m = static_cast<double>(s.features);
+  const auto width = static_cast<double>(s.dim_qk + s.dim_v);
+  FeatureWork work;
+  double keys = 0, queries = 0, pairs = 0;
+  for (std::int64_t b = 0; b < p.batch; ++b) {
+    keys += mapped_keys(p, b, segments) * static_cast<double>(p.heads_kv);
+    queries += answered_queries(p, b) * static_cast<double>(p.heads_q);
+    if (p.causal) pairs += within_chunk_pairs(p, b) * static_cast<double>(p.heads_q);
+  }
+  work.flops = 2 * (m * width * keys + m * (width + 1) * queries +
+                    (m + static_cast<double>(s.dim_v)) * pairs);
+  work.exps = s.map == FeatureMap::exponential ? m * (keys + queries) : 0;
+  work.workspace_bytes = static_cast<std::size_t>(p.batch * p.heads_kv * segments) * state_bytes(s);
+  for (std::size_t floats : buffer_floats(s)) {
+    work.workspace_bytes += static_cast<std::size_t>(threads) * workspace_take_bytes(floats);
+  }
+  return work;
+}
+
+}  // namespace attnbench::kernels

@@ -1,0 +1,136 @@
+#include "conformance.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+namespace attnbench::testing {
+namespace {
+
+Problem make(std::int64_t batch, std::int64_t heads_q, std::int64_t heads_kv, std::int64_t seq_q,
+             std::int64_t seq_k, std::int64_t dim_qk, std::int64_t dim_v, bool causal) {
+  Problem p;
+  p.batch = batch;
+  p.heads_q = heads_q;
+  p.heads_kv = heads_kv;
+  p.seq_q = seq_q;
+  p.seq_k = seq_k;
+  p.dim_qk = dim_qk;
+  p.dim_v = dim_v;
+  p.causal = causal;
+  p.mode = seq_q == seq_k ? Mode::self : Mode::cross;
+  return p;
+}
+
+std::vector<Problem> build_grid() {
+  std::vector<Problem> grid;
+  for (bool causal : {false, true}) {
+    grid.push_back(make(1, 1, 1, 1, 1, 64, 64, causal));
+    grid.push_back(make(1, 1, 1, 1, 37, 64, 64, causal));
+    grid.push_back(make(2, 2, 2, 63, 63, 32, 32, causal));
+    grid.push_back(make(1, 2, 1, 64, 64, 64, 64, causal));
+    grid.push_back(make(1, 1, 1, 65, 65, 80, 48, causal));
+    grid.push_back(make(2, 6, 2, 100, 100, 24, 40, causal));
+    grid.push_back(make(1, 2, 2, 257, 257, 64, 64, causal));
+    grid.push_back(make(1, 4, 1, 130, 130, 17, 5, causal));
+    grid.push_back(make(1, 2, 2, 33, 200, 64, 64, causal));
+    grid.push_back(make(1, 2, 1, 200, 70, 16, 16, causal));
+    grid.push_back(make(1, 1, 1, 3, 2, 1, 1, causal));
+    grid.push_back(make(1, 1, 1, 300, 300, 128, 128, causal));
+    Problem interleaved = make(2, 4, 2, 90, 90, 32, 20, causal);
+    interleaved.layout = Layout::bnhd;
+    grid.push_back(interleaved);
+    Problem padded = make(3, 2, 2, 70, 70, 32, 32, causal);
+    padded.key_lengths = {70, 41, 0};
+    grid.push_back(padded);
+    Problem scaled = make(1, 2, 2, 50, 50, 32, 32, causal);
+    scaled.scale = 0.05;
+    grid.push_back(scaled);
+  }
+  return grid;
+}
+
+}  // namespace
+
+ParamValues params_of(const Variant& variant, const std::map<std::string, std::string>& given) {
+  auto params = resolve_params(variant.info().name, variant.info().params, given);
+  EXPECT_TRUE(params) << (params ? "" : params.error().message);
+  return *params;
+}
+
+VariantRun run_variant(const Variant& variant, const Problem& problem, const ParamValues& params,
+                       int threads, const std::string& input, std::uint64_t seed, AuxSet aux) {
+  VariantRun run{problem, params, {}, draw_inputs(problem, input, seed), {}, {}, 0};
+  run.output =
+      Tensor({problem.batch, problem.heads_q, problem.seq_q, problem.dim_v}, problem.layout);
+  // A kernel that leaves rows out is found by what was there before.
+  for (float& x : run.output.buffer().span()) x = NAN;
+  auto completed = variant.complete_aux(problem, run.params, std::move(aux), seed);
+  EXPECT_TRUE(completed) << (completed ? "" : completed.error().message);
+  run.aux = *completed;
+  auto plan = variant.prepare(problem, run.params, run.aux);
+  EXPECT_TRUE(plan) << (plan ? "" : plan.error().message);
+  run.cost = variant.cost(problem, run.params, threads);
+  Workspace workspace(run.cost.workspace_bytes);
+  kernels::ThreadArena arena(threads);
+  (*plan)->run(run.inputs.view(), run.output.view(), workspace, arena);
+  run.workspace_peak = workspace.peak_bytes();
+  return run;
+}
+
+double definition_error(const Variant& variant, const VariantRun& run) {
+  const auto rows = all_rows(run.problem);
+  const ReferenceRows expected =
+      variant.reference({run.problem, run.params, run.aux, run.inputs.view(), rows});
+  return compare_rows(run.output.view(), rows, expected).relative_l2;
+}
+
+double relative_difference(const Tensor& a, const Tensor& b) {
+  double difference = 0, norm = 0;
+  const auto [batch, heads, seq, dim] = a.shape();
+  for (std::int64_t i = 0; i < batch; ++i) {
+    for (std::int64_t h = 0; h < heads; ++h) {
+      for (std::int64_t n = 0; n < seq; ++n) {
+        for (std::int64_t d = 0; d < dim; ++d) {
+          const double x = static_cast<double>(a.view().at(i, h, n, d));
+          const double y = static_cast<double>(b.view().at(i, h, n, d));
+          difference += (x - y) * (x - y);
+          norm += y * y;
+        }
+      }
+    }
+  }
+  return norm > 0 ? std::sqrt(difference / norm) : difference;
+}
+
+const std::vector<Problem>& problem_grid() {
+  static const std::vector<Problem> grid = build_grid();
+  return grid;
+}
+
+std::string problem_name(const Problem& p) {
+  std::string name = p.describe();
+  if (p.scale) name += " scaled";
+  return name;
+}
+
+std::vector<ParamValues> param_sets(const Variant& variant) {
+  std::vector<ParamValues> sets{params_of(variant)};
+  for (const ParamSpec& spec : variant.info().params) {
+    std::vector<std::string> values = spec.choices;
+    if (spec.type == ParamSpec::Type::boolean) values = {"true", "false"};
+    if (spec.type == ParamSpec::Type::integer) {
+      for (int value : {-1, 0, 1, 3, 16, 37}) {
+        if (spec.minimum && value < *spec.minimum) continue;
+        if (spec.maximum && value > *spec.maximum) continue;
+        values.push_back(std::to_string(value));
+      }
+    }
+    for (const std::string& value : values) {
+      if (value != spec.default_text) sets.push_back(params_of(variant, {{spec.name, value}}));
+    }
+  }
+  return sets;
+}
+
+}  // namespace attnbench::testing

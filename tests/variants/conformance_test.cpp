@@ -1,0 +1,207 @@
+// Every registered variant against its own float64 definition, on every instruction set, over a
+// grid of problems and parameters. A new variant is found by itself.
+#include "conformance.h"
+
+#include <gtest/gtest.h>
+
+#include <bit>
+#include <cmath>
+#include <filesystem>
+
+#include "kernels/op_count.h"
+
+namespace attnbench::testing {
+namespace {
+
+class Conformance : public ::testing::TestWithParam<const Variant*> {
+ protected:
+  const Variant& variant() const { return *GetParam(); }
+
+  /// Calls check(params, problem) for everything that the variant supports.
+  template <class Check>
+  void for_each_supported(Check check) {
+    int supported = 0;
+    for (const ParamValues& params : param_sets(variant())) {
+      for (const Problem& problem : problem_grid()) {
+        if (problem.scale && !variant().info().has_scale) continue;
+        if (variant().unsupported_reason(problem, params)) continue;
+        ++supported;
+        SCOPED_TRACE(params.canonical() + " " + problem_name(problem));
+        check(params, problem);
+        if (HasFatalFailure()) return;
+      }
+    }
+    EXPECT_GE(supported, 10) << "a suite that tests next to nothing";
+  }
+  void TearDown() override { ASSERT_TRUE(kernels::select_isa("auto")); }
+};
+
+TEST_P(Conformance, MatchesItsDefinitionOnEveryInstructionSet) {
+  for (const std::string& isa : kernels::available_isas()) {
+    if (isa != "avx512" && isa != "avx2") continue;
+    ASSERT_TRUE(kernels::select_isa(isa));
+    SCOPED_TRACE(isa);
+    for_each_supported([&](const ParamValues& params, const Problem& problem) {
+      const VariantRun run = run_variant(variant(), problem, params);
+      EXPECT_LE(definition_error(variant(), run), variant().definition_tolerance());
+    });
+  }
+}
+
+TEST_P(Conformance, TakesExactlyTheWorkspaceItDeclares) {
+  for (int threads : {1, 2, 3}) {
+    for_each_supported([&](const ParamValues& params, const Problem& problem) {
+      const VariantRun run = run_variant(variant(), problem, params, threads);
+      EXPECT_EQ(run.workspace_peak, run.cost.workspace_bytes) << threads << " threads";
+    });
+  }
+}
+
+TEST_P(Conformance, PerformsTheFlopsItDeclares) {
+  for (int threads : {1, 2}) {
+    for_each_supported([&](const ParamValues& params, const Problem& problem) {
+      const kernels::ScopedOpCount count;
+      const VariantRun run = run_variant(variant(), problem, params, threads);
+      EXPECT_DOUBLE_EQ(count.flops(), run.cost.performed_flops) << threads << " threads";
+      EXPECT_DOUBLE_EQ(count.exps(), run.cost.exp_count) << threads << " threads";
+    });
+  }
+}
+
+TEST_P(Conformance, IsBitForBitRepeatableAndAgreesAcrossThreads) {
+  for_each_supported([&](const ParamValues& params, const Problem& problem) {
+    const VariantRun one = run_variant(variant(), problem, params, 1);
+    const VariantRun two = run_variant(variant(), problem, params, 2);
+    const VariantRun again = run_variant(variant(), problem, params, 2);
+    for (std::size_t i = 0; i < two.output.buffer().size(); ++i) {
+      ASSERT_EQ(std::bit_cast<std::uint32_t>(two.output.buffer().data()[i]),
+                std::bit_cast<std::uint32_t>(again.output.buffer().data()[i]));
+    }
+    EXPECT_LE(relative_difference(two.output, one.output), variant().definition_tolerance());
+  });
+}
+
+/// Logits of standard deviation 30: up to about 100 in size, nearly one-hot weights.
+TEST_P(Conformance, HoldsForLargeLogits) {
+  for (const Problem& problem : problem_grid()) {
+    const ParamValues params = params_of(variant());
+    if (problem.scale || variant().unsupported_reason(problem, params)) continue;
+    SCOPED_TRACE(problem_name(problem));
+    const VariantRun run = run_variant(variant(), problem, params, 1, "peaked=30");
+    EXPECT_LE(definition_error(variant(), run), variant().definition_tolerance());
+  }
+}
+
+TEST_P(Conformance, HoldsForDenormalAndEqualInputs) {
+  for (const Problem& problem : problem_grid()) {
+    const ParamValues params = params_of(variant());
+    if (problem.scale || variant().unsupported_reason(problem, params)) continue;
+    SCOPED_TRACE(problem_name(problem));
+    for (float fill : {1e-39F, 0.0F, 0.75F}) {
+      ParamValues used = params;
+      InputTensors in = draw_inputs(problem, "gaussian", 1);
+      for (float& x : in.q.buffer().span()) x = fill;
+      for (float& x : in.k.buffer().span()) x = fill;
+      auto aux = variant().complete_aux(problem, used, {}, 1);
+      ASSERT_TRUE(aux);
+      auto plan = variant().prepare(problem, used, *aux);
+      ASSERT_TRUE(plan);
+      Tensor out({problem.batch, problem.heads_q, problem.seq_q, problem.dim_v}, problem.layout);
+      Workspace workspace(variant().cost(problem, used, 1).workspace_bytes);
+      kernels::ThreadArena arena(1);
+      (*plan)->run(in.view(), out.view(), workspace, arena);
+      const auto rows = all_rows(problem);
+      const auto expected = variant().reference({problem, used, *aux, in.view(), rows});
+      EXPECT_LE(compare_rows(out.view(), rows, expected).relative_l2,
+                variant().definition_tolerance());
+    }
+  }
+}
+
+/// Keys beyond a row's length are never read: NaN there must not reach the output.
+TEST_P(Conformance, NeverReadsKeysBeyondTheLength) {
+  for (bool causal : {false, true}) {
+    Problem problem;
+    problem.batch = 2;
+    problem.heads_q = problem.heads_kv = 2;
+    problem.seq_q = problem.seq_k = 150;
+    problem.dim_qk = problem.dim_v = 32;
+    problem.causal = causal;
+    problem.key_lengths = {97, 1};
+    ParamValues params = params_of(variant());
+    if (variant().unsupported_reason(problem, params)) continue;
+    InputTensors in = draw_inputs(problem, "gaussian", 1);
+    auto aux = variant().complete_aux(problem, params, {}, 1);
+    ASSERT_TRUE(aux);
+    const auto rows = all_rows(problem);
+    const auto expected = variant().reference({problem, params, *aux, in.view(), rows});
+    for (std::int64_t b = 0; b < 2; ++b) {
+      for (std::int64_t h = 0; h < 2; ++h) {
+        for (std::int64_t j = problem.key_length(b); j < problem.seq_k; ++j) {
+          for (std::int64_t d = 0; d < 32; ++d) {
+            in.k.view().at(b, h, j, d) = NAN;
+            in.v.view().at(b, h, j, d) = NAN;
+          }
+        }
+      }
+    }
+    auto plan = variant().prepare(problem, params, *aux);
+    ASSERT_TRUE(plan);
+    Tensor out({2, 2, 150, 32}, Layout::bhnd);
+    Workspace workspace(variant().cost(problem, params, 1).workspace_bytes);
+    kernels::ThreadArena arena(1);
+    (*plan)->run(in.view(), out.view(), workspace, arena);
+    EXPECT_LE(compare_rows(out.view(), rows, expected).relative_l2,
+              variant().definition_tolerance());
+  }
+}
+
+TEST_P(Conformance, SaysWhatItIs) {
+  const VariantInfo& info = variant().info();
+  EXPECT_FALSE(info.summary.empty());
+  EXPECT_FALSE(info.formula.empty());
+  EXPECT_FALSE(info.family.empty());
+  EXPECT_TRUE(info.source.find("19") != std::string::npos ||
+              info.source.find("20") != std::string::npos)
+      << "a source names its year";
+  EXPECT_FALSE(info.laws.time.empty());
+  EXPECT_FALSE(info.laws.workspace.empty());
+  for (const ParamSpec& spec : info.params) {
+    EXPECT_TRUE(check_param(spec, spec.default_text)) << spec.name;
+    EXPECT_FALSE(spec.meaning.empty()) << spec.name;
+  }
+  AuxSet unknown;
+  unknown["no such tensor"] = {{1}, {0.0F}, {}, false};
+  ParamValues params = params_of(variant());
+  EXPECT_FALSE(variant().complete_aux(problem_grid()[2], params, unknown, 1));
+}
+
+std::string test_name(const ::testing::TestParamInfo<const Variant*>& info) {
+  std::string name = info.param->info().name;
+  for (char& c : name) {
+    if (c == '-') c = '_';
+  }
+  return name;
+}
+
+INSTANTIATE_TEST_SUITE_P(Variants, Conformance, ::testing::ValuesIn(Registry::instance().all()),
+                         test_name);
+
+TEST(RegistryAgainstFolder, EveryFileInVariantsIsRegistered) {
+  EXPECT_TRUE(Registry::instance().errors().empty());
+  std::size_t files = 0;
+  for (const auto& entry :
+       std::filesystem::directory_iterator(std::string(ATTNBENCH_SOURCE_DIR) + "/variants")) {
+    if (entry.path().extension() != ".cpp") continue;
+    ++files;
+    std::string name = entry.path().stem().string();
+    for (char& c : name) {
+      if (c == '_') c = '-';
+    }
+    EXPECT_NE(Registry::instance().find(name), nullptr) << entry.path();
+  }
+  EXPECT_EQ(files, Registry::instance().all().size());
+}
+
+}  // namespace
+}  // namespace attnbench::testing
