@@ -64,29 +64,34 @@ if [ "$(id -u)" != 0 ]; then
     die "sudo does not let this user install. As root: apt-get install ${missing[*]}"
 fi
 
+# What apt-get says goes to a file that is shown when it fails: it is a thousand lines.
+log=$(mktemp "${TMPDIR:-/tmp}/attnbench-apt.XXXXXX")
+trap 'rm -f "$log"' EXIT
 apt() {
   "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
-    apt-get -q -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 "$@"
+    apt-get -q -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 "$@" >"$log" 2>&1 || {
+    tail -n 30 "$log" >&2
+    return 1
+  }
 }
 install_missing() { apt install -y --no-install-recommends "${missing[@]}" </dev/null; }
 
-# Package lists are refreshed when they lack a package, or when they turn out to be stale.
-known_to_apt() {
-  local package
+# The packages that apt knows no version of.
+unknown_to_apt() {
+  local package policy
   for package in "${missing[@]}"; do
-    apt-cache policy "$package" 2>/dev/null | grep -q 'Candidate: [^(]' || return 1
+    policy=$(LC_ALL=C apt-cache policy "$package" 2>/dev/null) || true
+    [[ $policy == *"Candidate: "[!\(]* ]] || printf '%s ' "$package"
   done
 }
 
-echo "installing them with apt-get"
-if ! known_to_apt; then
+echo "installing them and what they need with apt-get; this takes a minute or two"
+# Package lists are refreshed when they lack a package, or when they turn out to be stale.
+if [ -n "$(unknown_to_apt)" ]; then
   apt update || die "apt-get update failed; is the network there?"
-  known_to_apt || {
-    for package in "${missing[@]}"; do
-      apt-cache policy "$package" | grep -q 'Candidate: [^(]' ||
-        echo "install_packages: this distribution has no package $package" >&2
-    done
-    die "known to work: Debian 12, Debian 13, Ubuntu 24.04 (with 'universe' enabled)"
-  }
+  unknown=$(unknown_to_apt)
+  [ -z "$unknown" ] || die "this distribution has no package ${unknown% }; known to work: Debian 12," \
+    "Debian 13, Ubuntu 24.04 (with 'universe' enabled)"
 fi
 install_missing || { apt update && install_missing; } || die "apt-get install failed"
+echo "packages: installed"
