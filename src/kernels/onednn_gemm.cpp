@@ -19,9 +19,11 @@ void onednn_gemm(std::int64_t rows, std::int64_t columns, std::int64_t depth, fl
 }
 
 bool onednn_limit_isa(std::string_view isa) {
+  // dnnl_cpu_isa_all in oneDNN 2, dnnl_cpu_isa_default in oneDNN 3.
+  constexpr auto kUnrestricted = static_cast<dnnl_cpu_isa_t>(0);
   const dnnl_cpu_isa_t limit = isa == "avx2"     ? dnnl_cpu_isa_avx2
                                : isa == "avx512" ? dnnl_cpu_isa_avx512_core
-                                                 : dnnl_cpu_isa_all;
+                                                 : kUnrestricted;
   return dnnl_set_max_cpu_isa(limit) == dnnl_success;
 }
 
