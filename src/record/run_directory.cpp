@@ -114,13 +114,10 @@ Result<ResumeState> RunDirectory::load_for_resume(const std::string& config_toml
   }
   ResumeState state;
   if (!exists(file(kManifest))) {
-    if (!exists(file(kSummary)) && !exists(file(kSamples))) {
-      must_load_ = false;
-      return state;
-    }
-    return usage_error(fmt::format(
-        "{}: there is no {}, so nobody knows which sweep these rows are of; cannot resume", path_,
-        kManifest));
+    if (Status nothing = check_nothing_measured(); !nothing) return nothing.error();
+    if (Status samples = adopt_samples(); !samples) return samples.error();
+    must_load_ = false;
+    return state;
   }
   Result<Manifest> manifest = read_manifest(file(kManifest));
   if (!manifest) return manifest.error();
@@ -154,6 +151,19 @@ Result<ResumeState> RunDirectory::load_for_resume(const std::string& config_toml
   state.records = records_;
   state.manifest = std::move(*manifest);
   return state;
+}
+
+Status RunDirectory::check_nothing_measured() const {
+  if (exists(file(kSummary))) {
+    const Result<std::vector<Record>> rows = read_summary(file(kSummary));
+    if (!rows) return rows.error();
+    if (!rows->empty()) {
+      return usage_error(fmt::format(
+          "{}: there is no {}, so nobody knows which sweep these rows are of; cannot resume", path_,
+          kManifest));
+    }
+  }
+  return ok_status();
 }
 
 Status RunDirectory::adopt_samples() {

@@ -39,7 +39,7 @@ class RunDirectory {
   /// Reads what is there and makes it the start of this run: rows stay until append() replaces
   /// them, samples of unfinished cases and a torn last line are dropped. Refuses (usage) a
   /// directory of another configuration, of another machine or build (`fingerprint`, unless empty),
-  /// and one whose manifest is missing. An empty directory is an empty state.
+  /// and rows whose manifest is missing. A directory without rows is an empty state.
   Result<ResumeState> load_for_resume(const std::string& config_toml,
                                       const std::string& fingerprint);
 
@@ -66,6 +66,8 @@ class RunDirectory {
   RunDirectory(std::string path, DirectoryLock lock, bool must_load);
   Status remove_files();
   Status check_loaded() const;
+  /// Fails when rows are there.
+  Status check_nothing_measured() const;
   Status adopt_samples();
   Status open_samples();
   void add_record(const Record& record);

@@ -1,9 +1,11 @@
 // Numbers look the same whatever the process's locale says.
 #include <gtest/gtest.h>
-#include <stdlib.h>
+#include <stdlib.h>  // setenv
 
 #include <array>
 #include <clocale>
+#include <cstdio>
+#include <cstdlib>
 #include <locale>
 #include <string>
 

@@ -179,6 +179,22 @@ TEST_F(RunDirectoryTest, ResumeOfAnEmptyDirectoryStartsAfresh) {
   EXPECT_EQ(rows_on_disk().size(), 1u);
 }
 
+TEST_F(RunDirectoryTest, ResumeOfARunKilledBeforeItsManifestStartsAfresh) {
+  {
+    RunDirectory killed = open(Existing::refuse);
+    ASSERT_TRUE(killed.append({}, {}));
+  }
+  scratch_.write(name("samples.csv"), scratch_.read(name("samples.csv")) + "torn,0");
+  RunDirectory directory = open(Existing::resume);
+  const auto state = directory.load_for_resume(kConfig, "");
+  ASSERT_TRUE(state) << state.error().message;
+  EXPECT_FALSE(state->manifest);
+  const Record record = row_of("flash");
+  ASSERT_TRUE(directory.append({record}, samples_of(record, 2)));
+  EXPECT_EQ(rows_on_disk().size(), 1u);
+  EXPECT_EQ(samples_on_disk().size(), 2u);
+}
+
 TEST_F(RunDirectoryTest, ResumeRefusesAnotherConfigurationMachineOrNoManifest) {
   leave_unfinished_run();
   const auto refusal = [&](const std::string& config, const std::string& fingerprint) {
