@@ -24,6 +24,7 @@ namespace hn = hwy::HWY_NAMESPACE;
 namespace {
 
 constexpr std::ptrdiff_t kChunk = kFeatureChunk;  // Row stride of every chunk buffer.
+constexpr std::ptrdiff_t kFeatureBlock = 64;
 constexpr float kMinusInfinity = -std::numeric_limits<float>::infinity();
 
 /// u[f][lane] = omega x', in base 2 for the exponential map.
@@ -161,24 +162,17 @@ void absorb_target(const FeatureShape& s, const KeyChunk& keys, FeatureState& st
   add_to_state(s, keys, state, b);
 }
 
-/// Features of up to 64 queries into b.query_features, and phi(q) z into b.denominator.
-void query_features(const FeatureShape& s, const float* const* rows, std::int64_t count,
-                    const FeatureState& state, const FeatureBuffers& b) {
+/// Turns projections of features [from, to) into values and adds phi(q) z to the denominators.
+void map_queries(const FeatureShape& s, std::ptrdiff_t from, std::ptrdiff_t to,
+                 const FeatureState& state, const FeatureBuffers& b) {
   const hn::ScalableTag<float> d;
   const auto lanes = static_cast<std::ptrdiff_t>(hn::Lanes(d));
-  project(s, rows, count, b.packed, b.query_features);
   const bool exponential = s.map == FeatureMap::exponential;
   const auto floor_value = hn::Set(d, kRectifiedFloor);
   for (std::ptrdiff_t at = 0; at < kChunk; at += lanes) {
-    auto largest = hn::Set(d, kMinusInfinity);
-    if (exponential) {
-      for (std::ptrdiff_t f = 0; f < s.features; ++f) {
-        largest = hn::Max(largest, hn::Add(hn::Load(d, b.query_features + f * kChunk + at),
-                                           hn::Set(d, state.shift[f])));
-      }
-    }
-    auto denominator = hn::Zero(d);
-    for (std::ptrdiff_t f = 0; f < s.features; ++f) {
+    const auto largest = hn::Load(d, b.lanes + at);
+    auto denominator = hn::Load(d, b.denominator + at);
+    for (std::ptrdiff_t f = from; f < to; ++f) {
       float* u = b.query_features + f * kChunk + at;
       const auto raw = hn::Load(d, u);
       const auto phi =
@@ -190,7 +184,42 @@ void query_features(const FeatureShape& s, const float* const* rows, std::int64_
     }
     hn::Store(denominator, d, b.denominator + at);
   }
-  count_ops(count * s.features, exponential ? count * s.features : 0);
+}
+
+/// b.lanes = each query's largest term over all features; zero for the rectified map.
+void largest_terms(const FeatureShape& s, const FeatureState& state, const FeatureBuffers& b) {
+  const hn::ScalableTag<float> d;
+  const auto lanes = static_cast<std::ptrdiff_t>(hn::Lanes(d));
+  if (s.map != FeatureMap::exponential) {
+    std::fill_n(b.lanes, kChunk, 0.0F);
+    return;
+  }
+  for (std::ptrdiff_t at = 0; at < kChunk; at += lanes) {
+    auto largest = hn::Set(d, kMinusInfinity);
+    for (std::ptrdiff_t f = 0; f < s.features; ++f) {
+      largest = hn::Max(largest, hn::Add(hn::Load(d, b.query_features + f * kChunk + at),
+                                         hn::Set(d, state.shift[f])));
+    }
+    hn::Store(largest, d, b.lanes + at);
+  }
+}
+
+/// Features of up to 64 queries into b.query_features, phi(q) z into b.denominator and phi(q) S into
+/// b.output, 64 features at a time: they are used while the first-level cache still has them.
+void query_features(const FeatureShape& s, const float* const* rows, std::int64_t count,
+                    const FeatureState& state, const FeatureBuffers& b) {
+  project(s, rows, count, b.packed, b.query_features);
+  largest_terms(s, state, b);
+  std::fill_n(b.denominator, kChunk, 0.0F);
+  for (std::ptrdiff_t from = 0; from < s.features; from += kFeatureBlock) {
+    const std::ptrdiff_t to = std::min<std::ptrdiff_t>(from + kFeatureBlock, s.features);
+    map_queries(s, from, to, state, b);
+    gemm<ALayout::col_major>(s.dim_v, kChunk, to - from, state.sum + from * s.padded_dim_v,
+                             s.padded_dim_v, b.query_features + from * kChunk, kChunk, b.output,
+                             kChunk, from == 0 ? Old::overwrite : Old::accumulate);
+  }
+  const bool exponential = s.map == FeatureMap::exponential;
+  count_ops(count * s.features * (s.dim_v + 1), exponential ? count * s.features : 0);
 }
 
 /// O^T += V^T A with A = phi(K) phi(Q)^T under the causal mask, in column blocks of 32 queries so
@@ -225,9 +254,6 @@ void add_within_chunk(const FeatureShape& s, const KeyChunk& keys, std::int64_t 
 void answer_target(const FeatureShape& s, const QueryChunk& queries, const KeyChunk* within,
                    std::int64_t diagonal, const FeatureState& state, const FeatureBuffers& b) {
   query_features(s, queries.rows, queries.count, state, b);
-  gemm<ALayout::col_major>(s.dim_v, kChunk, s.features, state.sum, s.padded_dim_v, b.query_features,
-                           kChunk, b.output, kChunk, Old::overwrite);
-  count_ops(queries.count * s.features * s.dim_v, 0);
   if (within != nullptr) add_within_chunk(s, *within, diagonal, queries.count, b);
   for (std::int64_t lane = 0; lane < queries.count; ++lane) {
     const float denominator = b.denominator[lane];
