@@ -68,6 +68,7 @@ void declare(Parser& parser) {
   parser.app.footer(kExamples);
   for (const Entry& entry : kCommands) {
     CLI::App* sub = parser.app.add_subcommand(entry.name, entry.summary);
+    sub->set_help_flag("-h,--help", "Print this page.")->group(kGeneralGroup);
     parser.subcommands.push_back(sub);
     parser.commands.push_back(entry.make());
     parser.commands.back()->declare(*sub);

@@ -47,7 +47,9 @@ std::string description(const ConfigKey& key, const std::string& default_text) {
 
 const char* const kListGrammar =
     "LIST of integers: comma separated (256,1024), 4k = 4096, ranges 256:4096:x2 (by factor)\n"
-    "and 1024:8192:+1024 (by step), both ends included where hit. Axes are crossed.";
+    "and 1024:8192:+1024 (by step), both ends included where hit. '=' stands for the axis that "
+    "this\n"
+    "one follows (seq-k: seq, kv-heads: heads, dim-v: dim). Axes are crossed.";
 
 void ConfigFlags::declare(CLI::App& app, const std::string& group,
                           const std::vector<std::string>& keys) {

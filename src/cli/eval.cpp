@@ -28,7 +28,7 @@ constexpr const char* kExamples =
     "  attnbench eval performer --q Q.npy --k K.npy --v V.npy --out O.npy \\\n"
     "            --aux omega=omega.npy --weights W.npy\n"
     "  attnbench eval linformer --q Q.npy --k K.npy --v V.npy --out O.npy \\\n"
-    "            --param k=64 --seed 7 --save-aux drawn/";
+    "            --param rank=64 --seed 7 --save-aux drawn/";
 
 class EvalCommand final : public Command {
  public:
