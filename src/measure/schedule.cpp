@@ -47,6 +47,14 @@ double SweepBudget::share_s(std::span<const std::size_t> indices, double elapsed
   return all > 0 && all < left ? share * left / all : share;
 }
 
+double SweepBudget::expected_left_s(double elapsed_s) const {
+  double wanted = 0;
+  for (std::size_t i = 0; i < needs_.size(); ++i) {
+    if (!settled_[i]) wanted += needs_[i].wanted_s;
+  }
+  return std::min(wanted, std::max(left_s(elapsed_s), 0.0));
+}
+
 GroupSchedule::GroupSchedule(Limits limits, std::vector<double> sample_cost_s, std::uint64_t seed)
     : limits_(limits), state_(sample_cost_s.size(), Stop::no), seed_(seed) {
   for (double cost_s : sample_cost_s) {
@@ -124,14 +132,6 @@ void GroupSchedule::record(std::size_t index, double value, double cost_s) {
   // The budget is the group's, and next_round() keeps it.
   state_[index] = rule.decide(c.values, 0);
   if (state_[index] == Stop::no) c.need_s = expected_need_s(c);
-}
-
-double GroupSchedule::expected_left_s() const {
-  double need = 0;
-  for (std::size_t i = 0; i < cases_.size(); ++i) {
-    if (state_[i] == Stop::no) need += cases_[i].need_s;
-  }
-  return std::clamp(need, 0.0, std::max(limits_.time_s - spent_s_, 0.0));
 }
 
 }  // namespace attnbench::measure

@@ -36,6 +36,8 @@ class SweepBudget {
   /// is wanted, and of the surplus when more is left than wanted.
   double share_s(std::span<const std::size_t> indices, double elapsed_s) const;
   double left_s(double elapsed_s) const { return budget_s_ - elapsed_s; }
+  /// Seconds until all cases should be done: what they want, or what is left where that is less.
+  double expected_left_s(double elapsed_s) const;
 
  private:
   double budget_s_;
@@ -69,8 +71,6 @@ class GroupSchedule {
   std::span<const double> values(std::size_t index) const { return cases_.at(index).values; }
   int rounds() const { return round_; }
   double spent_s() const { return spent_s_; }
-  /// Expected seconds until all have stopped.
-  double expected_left_s() const;
 
  private:
   struct Case {

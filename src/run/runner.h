@@ -7,10 +7,9 @@
 #include <vector>
 
 #include "kernels/ceilings.h"
-#include "measure/environment.h"
 #include "plan/plan.h"
-#include "record/manifest.h"
 #include "record/record.h"
+#include "run/verify.h"
 
 namespace attnbench {
 
@@ -39,23 +38,16 @@ struct RunOutcome {
   bool interrupted = false;
   double wall_s = 0;
   double timed_s = 0;  ///< Spent inside timed samples.
+  /// One-thread multiply-add peak between groups, lowest, relative to the ceilings; 1 when it was
+  /// not looked at.
+  double lowest_clock_ratio = 1;
+  std::vector<std::string> warnings;  ///< About the sweep as a whole, one line each.
 };
 
-/// Runs everything. Failures of single cases are rows, not errors.
+/// Runs everything. Failures of single cases are rows, not errors. The sweep's budget covers
+/// verification, pilots and samples; cases whose minimum does not fit any more are skipped rows. An
+/// interrupt is honoured between samples and between cases: cases with samples become rows that
+/// say so (stop_reason is then empty), the others are not reported.
 RunOutcome run_sweep(const SweepPlan& plan, const Ceilings& ceilings, const RunOptions& options);
-
-/// Verification of one case without timing (also used by `verify`).
-struct Verification {
-  bool passed = false;
-  std::string reason;  ///< Why not.
-  double definition_rel_l2 = 0;
-  double tolerance = 0;
-  std::optional<double> error_rel_l2, error_max_abs, error_mean_v;
-  std::string error_reference;
-  RowIndex worst_row;
-  double worst_row_rel = 0;
-  std::int64_t undecided_rows = 0;
-  std::int64_t workspace_peak_bytes = 0;
-};
 
 }  // namespace attnbench

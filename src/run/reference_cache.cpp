@@ -1,0 +1,208 @@
+#include "run/reference_cache.h"
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
+#include <limits>
+
+namespace attnbench::run {
+namespace {
+
+double row_macs(const Problem& problem) {
+  return static_cast<double>(problem.seq_k) * static_cast<double>(problem.dim_qk + problem.dim_v);
+}
+
+double row_count(const Problem& problem) {
+  return static_cast<double>(problem.batch) * static_cast<double>(problem.heads_q) *
+         static_cast<double>(problem.seq_q);
+}
+
+std::string variant_key(const Variant& variant, const ParamValues& params) {
+  return variant.info().name + '\n' + params.canonical();
+}
+
+/// Cuts the rows where the head changes, so that work done once per head is not repeated; softmax
+/// rows, which have none, also into pieces small enough for all threads.
+std::vector<std::span<const RowIndex>> pieces_of(const std::vector<RowIndex>& rows,
+                                                 bool within_heads) {
+  constexpr std::size_t kPiece = 32;
+  std::vector<std::span<const RowIndex>> pieces;
+  for (std::size_t from = 0; from < rows.size();) {
+    std::size_t to = from + 1;
+    while (to < rows.size() && rows[to].batch == rows[from].batch &&
+           rows[to].head == rows[from].head && !(within_heads && to - from >= kPiece)) {
+      ++to;
+    }
+    pieces.emplace_back(rows.data() + from, to - from);
+    from = to;
+  }
+  return pieces;
+}
+
+/// The rows in pieces, on all threads, put together again.
+ReferenceRows in_parallel(const std::vector<RowIndex>& rows, bool within_heads, Executor& executor,
+                          const std::function<ReferenceRows(std::span<const RowIndex>)>& evaluate) {
+  const auto pieces = pieces_of(rows, within_heads);
+  std::vector<ReferenceRows> parts(pieces.size());
+  executor.parallel_for(static_cast<std::int64_t>(pieces.size()), [&](std::int64_t i, int) {
+    const auto at = static_cast<std::size_t>(i);
+    parts[at] = evaluate(pieces[at]);
+  });
+  ReferenceRows all;
+  const bool any_undecided =
+      std::ranges::any_of(parts, [](const ReferenceRows& part) { return !part.undecided.empty(); });
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    all.values.insert(all.values.end(), parts[i].values.begin(), parts[i].values.end());
+    if (!any_undecided) continue;
+    if (parts[i].undecided.empty()) parts[i].undecided.resize(pieces[i].size(), false);
+    all.undecided.insert(all.undecided.end(), parts[i].undecided.begin(), parts[i].undecided.end());
+  }
+  return all;
+}
+
+bool is_softmax(const Variant& variant) {
+  const Exactness exactness = variant.info().exactness;
+  return (exactness == Exactness::exact || exactness == Exactness::exact_under_mask) &&
+         dynamic_cast<const SoftmaxVariant*>(&variant) != nullptr;
+}
+
+MaskFunction mask_of(const Problem& problem, const Variant& variant, const ParamValues& params) {
+  return [&](std::int64_t b, std::int64_t h, std::int64_t i, std::int64_t j) {
+    return variant.allows(problem, params, b, h, i, j);
+  };
+}
+
+struct PlainRow {
+  double largest_logit = 0;
+  double difference = 0;
+  double norm = 0;
+};
+
+/// One row of softmax attention, every step in float32, against its float64 values.
+PlainRow plain_row(const Problem& p, const Inputs& inputs, const RowIndex& row,
+                   const MaskFunction& mask, const double* expected) {
+  const std::int64_t kv = row.head / p.group();
+  const auto scale = static_cast<float>(p.scale_or_default());
+  const float* q = inputs.q.row(row.batch, row.head, row.query);
+  PlainRow result;
+  std::vector<float> weight;
+  std::vector<std::int64_t> keys;
+  for (std::int64_t j = 0; j < p.seq_k; ++j) {
+    if (!mask(row.batch, row.head, row.query, j)) continue;
+    const float* k = inputs.k.row(row.batch, kv, j);
+    float logit = 0;
+    for (std::int64_t d = 0; d < p.dim_qk; ++d) logit += q[d] * k[d];
+    weight.push_back(scale * logit);
+    keys.push_back(j);
+    result.largest_logit =
+        std::max(result.largest_logit, static_cast<double>(std::abs(scale * logit)));
+  }
+  float largest = -std::numeric_limits<float>::infinity(), total = 0;
+  for (float w : weight) largest = std::max(largest, w);
+  for (float& w : weight) total += w = std::exp(w - largest);
+  std::vector<float> out(static_cast<std::size_t>(p.dim_v), 0.0F);
+  for (std::size_t t = 0; t < keys.size(); ++t) {
+    const float* v = inputs.v.row(row.batch, kv, keys[t]);
+    for (std::size_t d = 0; d < out.size(); ++d) out[d] += weight[t] / total * v[d];
+  }
+  for (std::size_t d = 0; d < out.size(); ++d) {
+    const double delta = static_cast<double>(out[d]) - expected[d];
+    result.difference += delta * delta;
+    result.norm += expected[d] * expected[d];
+  }
+  return result;
+}
+
+}  // namespace
+
+std::int64_t checked_rows(const Problem& problem) {
+  const double all = row_count(problem);
+  if (all * row_macs(problem) <= kAllRowsMacs) return static_cast<std::int64_t>(all);
+  const double sampled = std::floor(kSampledRowsMacs / row_macs(problem));
+  return static_cast<std::int64_t>(
+      std::min(all, std::max(static_cast<double>(kFewestRows), sampled)));
+}
+
+double reference_macs(const Problem& problem) {
+  return static_cast<double>(checked_rows(problem)) * row_macs(problem);
+}
+
+ReferenceCache::ReferenceCache(const Problem& problem, const Inputs& inputs, std::uint64_t seed,
+                               std::int64_t max_rows)
+    : problem_(problem), inputs_(inputs) {
+  const std::int64_t count = max_rows > 0 ? max_rows : checked_rows(problem);
+  rows_ = sample_rows(problem_, count, seed);
+  all_rows_ = static_cast<double>(rows_.size()) >= row_count(problem_);
+}
+
+std::string ReferenceCache::softmax_key(const Variant& variant, const ParamValues& params) {
+  const std::string own = variant_key(variant, params);
+  if (const auto found = softmax_keys_.find(own); found != softmax_keys_.end()) {
+    return found->second;
+  }
+  // Asking the mask costs a hundredth of what the softmax rows themselves cost.
+  bool is_base = true;
+  for (std::size_t r = 0; is_base && r < rows_.size(); ++r) {
+    const RowIndex& row = rows_[r];
+    for (std::int64_t j = 0; is_base && j < problem_.seq_k; ++j) {
+      is_base = variant.allows(problem_, params, row.batch, row.head, row.query, j) ==
+                base_mask_allows(problem_, row.batch, row.query, j);
+    }
+  }
+  return softmax_keys_[own] = is_base ? "" : own;
+}
+
+const SoftmaxRows& ReferenceCache::softmax(const Variant& variant, const ParamValues& params,
+                                           Executor& executor) {
+  const std::string key = softmax_key(variant, params);
+  if (const auto found = softmax_.find(key); found != softmax_.end()) return found->second;
+  const MaskFunction mask = mask_of(problem_, variant, params);
+  SoftmaxRows result;
+  result.values =
+      in_parallel(rows_, true, executor, [&](std::span<const RowIndex> piece) {
+        return ReferenceRows{softmax_attention_rows(problem_, inputs_, piece, mask), {}};
+      }).values;
+  result.mean_v_error = mean_v_error(problem_, inputs_, rows_, result.values);
+  return softmax_[key] = std::move(result);
+}
+
+const ReferenceRows& ReferenceCache::definition(const Variant& variant, const ParamValues& params,
+                                                const AuxSet& aux, Executor& executor) {
+  const bool shared = is_softmax(variant);
+  const std::string key =
+      shared ? "softmax\n" + softmax_key(variant, params) : variant_key(variant, params);
+  if (const auto found = definitions_.find(key); found != definitions_.end()) return found->second;
+  if (shared) {
+    return definitions_[key] = ReferenceRows{softmax(variant, params, executor).values, {}};
+  }
+  return definitions_[key] =
+             in_parallel(rows_, false, executor, [&](std::span<const RowIndex> piece) {
+               return variant.reference({problem_, params, aux, inputs_, piece});
+             });
+}
+
+const ReferenceCache::PlainFloat& ReferenceCache::plain_float(const Variant& variant,
+                                                              const ParamValues& params,
+                                                              Executor& executor) {
+  const std::string key = softmax_key(variant, params);
+  if (const auto found = plain_.find(key); found != plain_.end()) return found->second;
+  const SoftmaxRows& expected = softmax(variant, params, executor);
+  const MaskFunction mask = mask_of(problem_, variant, params);
+  std::vector<PlainRow> parts(rows_.size());
+  executor.parallel_for(static_cast<std::int64_t>(rows_.size()), [&](std::int64_t i, int) {
+    const auto at = static_cast<std::size_t>(i);
+    parts[at] = plain_row(problem_, inputs_, rows_[at], mask,
+                          expected.values.data() + at * static_cast<std::size_t>(problem_.dim_v));
+  });
+  PlainFloat result;
+  double difference = 0, norm = 0;
+  for (const PlainRow& part : parts) {
+    result.largest_logit = std::max(result.largest_logit, part.largest_logit);
+    difference += part.difference;
+    norm += part.norm;
+  }
+  result.relative_l2 = norm > 0 ? std::sqrt(difference / norm) : 0;
+  return plain_[key] = result;
+}
+
+}  // namespace attnbench::run

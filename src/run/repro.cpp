@@ -1,0 +1,87 @@
+#include "run/repro.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace attnbench::run {
+namespace {
+
+bool is_plain(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+         std::string_view("-_=.,:/+@%").find(c) != std::string_view::npos;
+}
+
+class CommandLine {
+ public:
+  explicit CommandLine(std::string start) : text_(std::move(start)) {}
+  void flag(std::string_view name, std::string_view value) {
+    text_ += fmt::format(" --{} {}", name, shell_word(value));
+  }
+  void flag(std::string_view name, std::int64_t value) { flag(name, fmt::format("{}", value)); }
+  const std::string& text() const { return text_; }
+
+ private:
+  std::string text_;
+};
+
+void add_lengths(CommandLine& line, const Problem& p) {
+  if (p.mode != Mode::self) line.flag("mode", to_string(p.mode));
+  if (p.mode == Mode::decode) {
+    line.flag("seq", p.seq_k);
+    if (p.seq_q != 1) line.flag("seq-q", p.seq_q);
+    return;
+  }
+  line.flag("seq", p.seq_q);
+  if (p.seq_k != p.seq_q) line.flag("seq-k", p.seq_k);
+}
+
+void add_params(CommandLine& line, const Case& spec) {
+  const VariantInfo& info = spec.variant->info();
+  for (const auto& [name, value] : spec.params.all()) {
+    const auto declared = std::ranges::find(info.params, name, &ParamSpec::name);
+    if (declared != info.params.end() && declared->default_text == value) continue;
+    line.flag("param", fmt::format("{}.{}={}", info.name, name, value));
+  }
+}
+
+}  // namespace
+
+std::string shell_word(std::string_view text) {
+  if (!text.empty() && std::ranges::all_of(text, is_plain)) return std::string(text);
+  std::string quoted = "'";
+  for (char c : text) {
+    if (c == '\'') {
+      quoted += "'\\''";
+    } else {
+      quoted += c;
+    }
+  }
+  quoted += '\'';
+  return quoted;
+}
+
+std::string repro_command(const Case& spec, const SweepConfig& config) {
+  const Problem& p = spec.problem;
+  CommandLine line("attnbench run");
+  line.flag("variants", spec.variant->info().name);
+  add_lengths(line, p);
+  line.flag("threads", spec.threads);
+  if (p.batch != 1) line.flag("batch", p.batch);
+  line.flag("heads", p.heads_q);
+  if (p.heads_kv != p.heads_q) line.flag("kv-heads", p.heads_kv);
+  line.flag("dim", p.dim_qk);
+  if (p.dim_v != p.dim_qk) line.flag("dim-v", p.dim_v);
+  if (p.causal) line.flag("causal", "on");
+  if (p.pass != Pass::fwd) line.flag("pass", to_string(p.pass));
+  if (p.layout != Layout::bhnd) line.flag("layout", to_string(p.layout));
+  if (spec.input != "gaussian") line.flag("input", spec.input);
+  if (spec.cache != CacheState::hot) line.flag("cache", to_string(spec.cache));
+  if (p.scale) line.flag("scale", fmt::format("{}", *p.scale));
+  if (config.isa != "auto") line.flag("isa", config.isa);
+  add_params(line, spec);
+  line.flag("seed", fmt::format("{}", config.seed));
+  return line.text();
+}
+
+}  // namespace attnbench::run
