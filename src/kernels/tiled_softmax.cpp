@@ -12,6 +12,7 @@
 
 #include "kernels/exp-inl.h"
 #include "kernels/gemm-inl.h"
+#include "kernels/narrow_tile.h"
 #include "kernels/op_count.h"
 #include "kernels/tiled_softmax.h"
 #include "kernels/transpose-inl.h"
@@ -193,7 +194,10 @@ namespace {
 HWY_EXPORT(run_tile_entry);
 }
 
-void run_tile(TileJob& job) { HWY_DYNAMIC_DISPATCH(run_tile_entry)(job); }
+void run_tile(TileJob& job) {
+  if (job.queries.lanes <= kNarrowLanes) return run_narrow_tile(job);
+  HWY_DYNAMIC_DISPATCH(run_tile_entry)(job);
+}
 
 std::size_t tile_scratch_floats(std::int64_t dim_qk, std::int64_t dim_v) {
   return static_cast<std::size_t>((dim_qk + dim_v + kKeyBlock + 3) * kTileQueries);

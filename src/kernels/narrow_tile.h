@@ -1,0 +1,17 @@
+// Tiles with so few queries that lanes of queries would leave the vectors mostly empty: decoding,
+// one query at a time. Internal to kernels/.
+#pragma once
+
+#include "kernels/tiled_softmax.h"
+
+namespace attnbench::kernels {
+
+/// Tiles of at most this many queries run here.
+constexpr int kNarrowLanes = 4;
+
+/// The same function as run_tile, with vectors along the head dimension: K and V are streamed once,
+/// row by row, for all queries of the tile, which makes it as fast as memory. Needs no more scratch
+/// than run_tile.
+void run_narrow_tile(TileJob& job);
+
+}  // namespace attnbench::kernels
