@@ -47,7 +47,7 @@ class EvalCommand final : public Command {
   Status deliver(const Context& context, const EvalCall& call, const EvalInputs& inputs,
                  Executor& executor, const Tensor& output) const;
   ExitCode print_check(const Context& context, const EvalCall& call, const EvalInputs& inputs,
-                       const Tensor& output, std::uint64_t seed) const;
+                       const Tensor& output, std::uint64_t seed, Executor& executor) const;
 
   std::string variant_, q_, k_, v_, out_, weights_, key_lengths_, save_aux_;
   std::string causal_ = "off", scale_, threads_ = "1", layout_ = "bhnd", isa_ = "auto", seed_ = "1";
@@ -163,14 +163,14 @@ Status EvalCommand::deliver(const Context& context, const EvalCall& call, const 
 
 ExitCode EvalCommand::print_check(const Context& context, const EvalCall& call,
                                   const EvalInputs& inputs, const Tensor& output,
-                                  std::uint64_t seed) const {
-  const EvalCheck check = check_output(call, inputs.tensors.view(), output.view(), seed);
-  const double tolerance = call.variant->definition_tolerance();
-  const bool passed = check.definition.relative_l2 <= tolerance;
+                                  std::uint64_t seed, Executor& executor) const {
+  const EvalCheck check = check_output(call, inputs.tensors.view(), output.view(), seed, executor);
+  const bool passed = check.definition.relative_l2 <= check.tolerance;
   context.out << fmt::format("checked {} rows{} against float64\n", check.definition.rows,
                              check.all_rows ? "" : " (a sample)");
   context.out << fmt::format("definition_rel_l2  {:.3g}  (tolerance {:.3g}: {})\n",
-                             check.definition.relative_l2, tolerance, passed ? "ok" : "FAILED");
+                             check.definition.relative_l2, check.tolerance,
+                             passed ? "ok" : "FAILED");
   if (check.softmax) {
     context.out << fmt::format("error_rel_l2       {:.3g}  (against softmax attention)\n",
                                check.softmax->relative_l2);
@@ -218,7 +218,8 @@ ExitCode EvalCommand::execute(const Context& context) {
   if (const Status status = deliver(context, *call, *inputs, arena, *output); !status) {
     return fail(context, status.error());
   }
-  return check_ ? print_check(context, *call, *inputs, *output, flags->seed) : ExitCode::good;
+  return check_ ? print_check(context, *call, *inputs, *output, flags->seed, arena)
+                : ExitCode::good;
 }
 
 }  // namespace

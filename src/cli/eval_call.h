@@ -46,12 +46,14 @@ Result<std::vector<float>> dense_weights(const EvalCall& call, const InputTensor
 
 /// How far an output is from the float64 references.
 struct EvalCheck {
+  double tolerance = 0;                 ///< What definition.relative_l2 is held against.
   ErrorFigures definition;              ///< Against the variant's own definition.
   std::optional<ErrorFigures> softmax;  ///< Against softmax attention under the same mask.
   std::optional<double> mean_v;         ///< Error of answering mean(V) instead.
   bool all_rows = true;                 ///< Else a sample of them.
 };
+/// `executor` lends its threads to the float64 work. The inputs are those of the call.
 EvalCheck check_output(const EvalCall& call, const Inputs& inputs, ConstTensorView output,
-                       std::uint64_t seed);
+                       std::uint64_t seed, Executor& executor);
 
 }  // namespace attnbench::cli
