@@ -145,7 +145,7 @@ class Linformer final : public Variant {
     const auto d = [](std::int64_t x) { return static_cast<double>(x); };
     const std::int64_t rank = params.integer("rank");
     const Problem compressed = compressed_problem(p, rank);
-    const kernels::TileWork work = kernels::tiled_softmax_work(compressed, all_keys(rank));
+    const kernels::TileWork work = kernels::tiled_softmax_work(compressed, all_keys(rank), threads);
     double keys = 0;
     for (std::int64_t b = 0; b < p.batch; ++b) keys += d(p.key_length(b));
     Cost cost;

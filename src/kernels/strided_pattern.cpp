@@ -246,8 +246,8 @@ std::size_t strided_softmax_workspace_bytes(const Problem& p, std::int64_t strid
          tiled_softmax_workspace_bytes(p, threads);
 }
 
-TileWork strided_softmax_work(const Problem& p, std::int64_t stride) {
-  TileWork total = tiled_softmax_work(p, band_pattern(p, stride));
+TileWork strided_softmax_work(const Problem& p, std::int64_t stride, int threads) {
+  TileWork total = tiled_softmax_work(p, band_pattern(p, stride), threads);
   std::vector<KeyRun> runs;
   TileWork residues;
   for (std::int64_t b = 0; b < p.batch; ++b) {
@@ -300,8 +300,9 @@ std::size_t fixed_softmax_workspace_bytes(const Problem& p, std::int64_t stride,
          tiled_softmax_workspace_bytes(p, threads);
 }
 
-TileWork fixed_softmax_work(const Problem& p, std::int64_t stride, std::int64_t summary) {
-  return tiled_softmax_work(p, FixedPattern(p, stride, summary));
+TileWork fixed_softmax_work(const Problem& p, std::int64_t stride, std::int64_t summary,
+                            int threads) {
+  return tiled_softmax_work(p, FixedPattern(p, stride, summary), threads);
 }
 
 }  // namespace attnbench::kernels

@@ -23,7 +23,7 @@ void strided_softmax(const Problem& problem, std::int64_t stride, const Inputs& 
                      TensorView output, Workspace& workspace, Executor& executor);
 std::size_t strided_softmax_workspace_bytes(const Problem& problem, std::int64_t stride,
                                             int threads);
-TileWork strided_softmax_work(const Problem& problem, std::int64_t stride);
+TileWork strided_softmax_work(const Problem& problem, std::int64_t stride, int threads);
 
 /// Fixed: query at position p reads the keys of its own block of `stride` keys and the last
 /// `summary` keys of every block; with causal only j <= p. The summary keys are gathered once per
@@ -33,6 +33,7 @@ void fixed_softmax(const Problem& problem, std::int64_t stride, std::int64_t sum
                    Executor& executor);
 std::size_t fixed_softmax_workspace_bytes(const Problem& problem, std::int64_t stride,
                                           std::int64_t summary, int threads);
-TileWork fixed_softmax_work(const Problem& problem, std::int64_t stride, std::int64_t summary);
+TileWork fixed_softmax_work(const Problem& problem, std::int64_t stride, std::int64_t summary,
+                            int threads);
 
 }  // namespace attnbench::kernels

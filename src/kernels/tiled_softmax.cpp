@@ -14,6 +14,7 @@
 #include "kernels/gemm-inl.h"
 #include "kernels/narrow_tile.h"
 #include "kernels/op_count.h"
+#include "kernels/split_keys.h"
 #include "kernels/tiled_softmax.h"
 #include "kernels/transpose-inl.h"
 
@@ -203,9 +204,26 @@ std::size_t tile_scratch_floats(std::int64_t dim_qk, std::int64_t dim_v) {
   return static_cast<std::size_t>((dim_qk + dim_v + kKeyBlock + 3) * kTileQueries);
 }
 
+namespace {
+
+/// Floats of all parts' rows and states.
+std::size_t part_row_floats(const Problem& p, std::int64_t parts) {
+  return static_cast<std::size_t>(p.batch * p.heads_q * p.seq_q * parts * p.dim_v);
+}
+std::size_t part_state_floats(const Problem& p, std::int64_t parts) {
+  return static_cast<std::size_t>(2 * p.batch * p.heads_q * p.seq_q * parts);
+}
+
+}  // namespace
+
 std::size_t tiled_softmax_workspace_bytes(const Problem& problem, int threads) {
-  return static_cast<std::size_t>(threads) *
-         workspace_take_bytes(tile_scratch_floats(problem.dim_qk, problem.dim_v));
+  std::size_t bytes = static_cast<std::size_t>(threads) *
+                      workspace_take_bytes(tile_scratch_floats(problem.dim_qk, problem.dim_v));
+  if (const std::int64_t parts = key_splits(problem, threads); parts > 1) {
+    bytes += workspace_take_bytes(part_row_floats(problem, parts)) +
+             workspace_take_bytes(part_state_floats(problem, parts));
+  }
+  return bytes;
 }
 
 std::int64_t tile_count(const Problem& problem, int width) {
@@ -222,48 +240,105 @@ void tile_lanes(const Problem& problem, int width, std::int64_t tile, std::int64
   for (std::int64_t f = begin; f < end; ++f) queries.position[f - begin] = f / group;
 }
 
+namespace {
+
+/// What the tasks of one call share.
+struct TiledRun {
+  const TiledSoftmaxCall& call;
+  std::vector<float*> scratch;            // By slot.
+  std::vector<std::vector<KeyRun>> runs;  // By slot.
+};
+
+/// A tile of one (batch row, key-value head) with its rows and sources filled in.
+void fill_job(const TiledRun& run, int width, std::int64_t b, std::int64_t head, std::int64_t tile,
+              SourceRows* sources, TileJob& job) {
+  const TiledSoftmaxCall& call = run.call;
+  const Problem& p = call.problem;
+  tile_lanes(p, width, tile, b, job.queries);
+  for (int lane = 0; lane < job.queries.lanes; ++lane) {
+    const std::int64_t f = tile * width + lane;
+    const std::int64_t h = head * p.group() + f % p.group();
+    const std::int64_t i = f / p.group();
+    job.q_rows[lane] = call.q.row(b, h, i);
+    job.out_rows[lane] = call.out.row(b, h, i);
+    if (call.states != nullptr) {
+      job.states[lane] = call.states + (b * p.heads_q + h) * p.seq_q + i;
+    }
+  }
+  job.finish = call.states == nullptr;
+  for (std::size_t s = 0; s < call.sources.size(); ++s) {
+    const KeySource& from = call.sources[s];
+    sources[s] = {from.k.row(b, head, 0), from.k.stride[2], from.v.row(b, head, 0),
+                  from.v.stride[2]};
+  }
+  job.sources = {sources, call.sources.size()};
+  job.pattern = &call.pattern;
+  job.dim_qk = p.dim_qk;
+  job.dim_v = p.dim_v;
+  job.scale = call.scale;
+}
+
+/// One tile per head, its keys in `parts` shares.
+void run_split(TiledRun& run, std::int64_t parts, float* rows, SoftmaxState* states,
+               Executor& executor) {
+  const Problem& p = run.call.problem;
+  const std::int64_t lanes = p.seq_q * p.group();
+  const auto row_at = [&](std::int64_t head, std::int64_t part, std::int64_t lane) {
+    return (head * parts + part) * lanes + lane;
+  };
+  executor.parallel_for(p.batch * p.heads_kv * parts, [&](std::int64_t index, int slot) {
+    const std::int64_t head = index / parts, part = index % parts;
+    SourceRows sources[kMaxSources];
+    TileJob job;
+    fill_job(run, kTileQueries, head / p.heads_kv, head % p.heads_kv, 0, sources, job);
+    for (std::int64_t lane = 0; lane < lanes; ++lane) {
+      job.out_rows[lane] = rows + row_at(head, part, lane) * p.dim_v;
+      job.states[lane] = states + row_at(head, part, lane);
+    }
+    const KeyShare share(run.call.pattern, part, parts);
+    job.pattern = &share;
+    job.finish = false;
+    job.scratch = run.scratch[static_cast<std::size_t>(slot)];
+    job.runs = &run.runs[static_cast<std::size_t>(slot)];
+    run_tile(job);
+  });
+  executor.parallel_for(p.batch * p.heads_kv, [&](std::int64_t head, int) {
+    SourceRows sources[kMaxSources];
+    TileJob job;
+    fill_job(run, kTileQueries, head / p.heads_kv, head % p.heads_kv, 0, sources, job);
+    for (std::int64_t lane = 0; lane < lanes; ++lane) {
+      merge_parts({rows + row_at(head, 0, lane) * p.dim_v, lanes * p.dim_v,
+                   states + row_at(head, 0, lane), lanes, parts, p.dim_v, job.out_rows[lane],
+                   job.states[lane]});
+    }
+  });
+}
+
+}  // namespace
+
 void tiled_softmax(const TiledSoftmaxCall& call, Workspace& workspace, Executor& executor) {
   const Problem& p = call.problem;
-  const std::size_t scratch = tile_scratch_floats(p.dim_qk, p.dim_v);
-  std::vector<float*> scratch_of;
+  TiledRun run{call, {}, {}};
+  run.runs.resize(static_cast<std::size_t>(executor.threads()));
   for (int slot = 0; slot < executor.threads(); ++slot) {
-    scratch_of.push_back(workspace.take(scratch));
+    run.scratch.push_back(workspace.take(tile_scratch_floats(p.dim_qk, p.dim_v)));
   }
-  std::vector<std::vector<KeyRun>> runs_of(static_cast<std::size_t>(executor.threads()));
+  if (const std::int64_t parts = key_splits(p, executor.threads()); parts > 1) {
+    float* rows = workspace.take(part_row_floats(p, parts));
+    auto* states = reinterpret_cast<SoftmaxState*>(workspace.take(part_state_floats(p, parts)));
+    return run_split(run, parts, rows, states, executor);
+  }
   const int width = call.pattern.tile_queries(p.group());
   const std::int64_t tiles = tile_count(p, width);
   // Head by head, so that threads share its keys and values in cache; within a head from the last
   // tile, which under a causal mask is the longest.
   executor.parallel_for(p.batch * p.heads_kv * tiles, [&](std::int64_t index, int slot) {
-    const std::int64_t tile = tiles - 1 - index % tiles;
-    const std::int64_t head = index / tiles % p.heads_kv;
-    const std::int64_t b = index / tiles / p.heads_kv;
+    SourceRows sources[kMaxSources];
     TileJob job;
-    tile_lanes(p, width, tile, b, job.queries);
-    for (int lane = 0; lane < job.queries.lanes; ++lane) {
-      const std::int64_t f = tile * width + lane;
-      const std::int64_t h = head * p.group() + f % p.group();
-      const std::int64_t i = f / p.group();
-      job.q_rows[lane] = call.q.row(b, h, i);
-      job.out_rows[lane] = call.out.row(b, h, i);
-      if (call.states != nullptr) {
-        job.states[lane] = call.states + (b * p.heads_q + h) * p.seq_q + i;
-      }
-    }
-    job.finish = call.states == nullptr;
-    SourceRows sources[4];
-    for (std::size_t s = 0; s < call.sources.size(); ++s) {
-      const KeySource& from = call.sources[s];
-      sources[s] = {from.k.row(b, head, 0), from.k.stride[2], from.v.row(b, head, 0),
-                    from.v.stride[2]};
-    }
-    job.sources = {sources, call.sources.size()};
-    job.pattern = &call.pattern;
-    job.dim_qk = p.dim_qk;
-    job.dim_v = p.dim_v;
-    job.scale = call.scale;
-    job.scratch = scratch_of[static_cast<std::size_t>(slot)];
-    job.runs = &runs_of[static_cast<std::size_t>(slot)];
+    fill_job(run, width, index / tiles / p.heads_kv, index / tiles % p.heads_kv,
+             tiles - 1 - index % tiles, sources, job);
+    job.scratch = run.scratch[static_cast<std::size_t>(slot)];
+    job.runs = &run.runs[static_cast<std::size_t>(slot)];
     run_tile(job);
   });
 }
@@ -282,17 +357,20 @@ TileWork tile_work(const TileQueries& queries, const KeyPattern& pattern,
   return work;
 }
 
-TileWork tiled_softmax_work(const Problem& problem, const KeyPattern& pattern) {
+TileWork tiled_softmax_work(const Problem& problem, const KeyPattern& pattern, int threads) {
   TileWork total;
   std::vector<KeyRun> runs;
-  const int width = pattern.tile_queries(problem.group());
+  const std::int64_t parts = key_splits(problem, threads);
+  const int width = parts > 1 ? kTileQueries : pattern.tile_queries(problem.group());
   for (std::int64_t b = 0; b < problem.batch; ++b) {
     for (std::int64_t tile = 0; tile < tile_count(problem, width); ++tile) {
       TileQueries queries;
       tile_lanes(problem, width, tile, b, queries);
-      const TileWork work = tile_work(queries, pattern, runs);
-      total.pairs += work.pairs;
-      total.exps += work.exps;
+      for (std::int64_t part = 0; part < parts; ++part) {
+        const TileWork work = tile_work(queries, KeyShare(pattern, part, parts), runs);
+        total.pairs += work.pairs;
+        total.exps += work.exps;
+      }
     }
   }
   total.pairs *= static_cast<double>(problem.heads_kv);

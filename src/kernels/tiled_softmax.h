@@ -22,6 +22,8 @@ namespace attnbench::kernels {
 /// Key rows in a block: S^T of a block is 64 x 64 floats, 16 KiB.
 constexpr int kKeyBlock = 64;
 
+constexpr int kMaxSources = 4;  ///< Key sources of one call.
+
 /// Keys and values that runs refer to, as [B, Hkv, keys, D] and [B, Hkv, keys, Dv].
 struct KeySource {
   ConstTensorView k;
@@ -89,7 +91,7 @@ struct TileWork {
   double pairs = 0;  ///< (query, key) pairs of visited blocks, masked ones included, all heads.
   double exps = 0;   ///< One per pair, and one per lane and block for the rescaling.
 };
-TileWork tiled_softmax_work(const Problem& problem, const KeyPattern& pattern);
+TileWork tiled_softmax_work(const Problem& problem, const KeyPattern& pattern, int threads = 1);
 
 /// Queries of the tile-th tile of `width` lanes: lanes run over (query, head of the group), heads
 /// fastest.
