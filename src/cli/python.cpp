@@ -48,7 +48,7 @@ std::optional<std::string> make_venv(const Context& context, const std::string& 
 
 std::optional<std::string> plot_package_parent() {
   const fs::path installed = fs::path(executable_folder()).parent_path() / ATTNBENCH_DATA_SUBDIR;
-  for (const fs::path& parent : {fs::path(ATTNBENCH_SOURCE_DIR), installed}) {
+  for (const fs::path& parent : {installed, fs::path(ATTNBENCH_SOURCE_DIR)}) {
     if (has_plot_package(parent)) return parent.string();
   }
   return std::nullopt;

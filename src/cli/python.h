@@ -11,8 +11,8 @@
 
 namespace attnbench::cli {
 
-/// The folder whose sub-folder plot/ is the Python package: the source tree this was built from, or
-/// the installation's data folder. Nothing when neither is there.
+/// The folder whose sub-folder plot/ is the Python package: the installation's data folder, or the
+/// source tree this was built from. Nothing when neither is there.
 std::optional<std::string> plot_package_parent();
 
 /// Where the user's virtual environment for plots lives: the user's cache folder.

@@ -133,14 +133,18 @@ ExitCode RunCommand::execute(const Context& context) {
   if (!chosen) return fail(context, chosen.error(), help);
   const measure::Machine machine = measure::read_machine();
   SweepSession session(context, *config, machine);
-  session.measure_ceilings(dry_run_);
-  const SweepPlan plan = session.plan();
-  if (dry_run_) context.out << format_plan(plan);
-  if (plan.runnable() == 0) {
-    return fail_usage(context, "nothing runnable: " + skip_reasons(plan),
+  // What runs does not depend on how fast the machine is, so that is known before measuring it.
+  const SweepPlan draft = session.plan();
+  if (draft.runnable() == 0) {
+    if (dry_run_) context.out << format_plan(draft);
+    return fail_usage(context, "nothing runnable: " + skip_reasons(draft),
                       "'attnbench run ... --dry-run' shows every case with its reason");
   }
-  return dry_run_ ? ExitCode::good : session.run(plan, *chosen);
+  session.measure_ceilings(dry_run_);
+  const SweepPlan plan = session.plan();
+  if (!dry_run_) return session.run(plan, *chosen);
+  context.out << format_plan(plan);
+  return ExitCode::good;
 }
 
 }  // namespace
