@@ -1,0 +1,170 @@
+// bilinear: softmax attention on a learned bilinear score.
+//
+//   O = softmax(Q W K^T + mask) V,  score(q, k) = q^T W k, unscaled
+//
+// Shapes: Q [B, Hq, Nq, D], K [B, Hkv, Nk, D], V [B, Hkv, Nk, Dv], W [D, D] (shared by all heads),
+// O [B, Hq, Nq, Dv].
+// Another function than softmax attention, equal to it for W = I/sqrt(D). Q W is computed once, in
+// the workspace, and K is read as it is. Time grows as N^2, workspace as N.
+// Source: Luong, Pham, Manning 2015, "Effective Approaches to Attention-based Neural Machine
+// Translation", arXiv 1508.04025, section 3.1 (score "general").
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "attention/inputs.h"
+#include "attention/registry.h"
+#include "kernels/projection.h"
+#include "kernels/tiled_plan.h"
+
+namespace attnbench {
+namespace {
+
+kernels::WindowPattern pattern_of(const Problem& p) {
+  return {kernels::WindowPattern::kUnlimited, p.causal ? 0 : kernels::WindowPattern::kUnlimited,
+          p.diagonal(), p.seq_k, p.key_lengths};
+}
+
+std::size_t query_floats(const Problem& p) {
+  return static_cast<std::size_t>(p.batch * p.heads_q * p.seq_q * p.dim_qk);
+}
+
+class BilinearPlan final : public Plan {
+ public:
+  BilinearPlan(const Problem& problem, const AuxTensor& w)
+      : problem_(problem), pattern_(pattern_of(problem)), w_(w) {}
+
+  void run(const Inputs& inputs, TensorView output, Workspace& workspace,
+           Executor& executor) override {
+    const Problem& p = problem_;
+    const std::array<std::int64_t, 4> shape{p.batch, p.heads_q, p.seq_q, p.dim_qk};
+    const TensorView projected{workspace.take(query_floats(p)), shape,
+                               layout_strides(shape, Layout::bhnd)};
+    const kernels::RowProjection projection[] = {{inputs.q, projected, w_.values.data(), {}}};
+    kernels::project_rows(projection, executor);
+    const kernels::KeySource sources[] = {{inputs.k, inputs.v}};
+    kernels::tiled_softmax({p, 1.0, sources, pattern_, projected, output}, workspace, executor);
+  }
+
+ private:
+  Problem problem_;
+  kernels::WindowPattern pattern_;
+  AuxTensor w_;
+};
+
+/// Logits of independent unit-variance inputs then have unit variance too.
+AuxTensor draw_w(std::int64_t dim, std::uint64_t seed) {
+  const CounterRng rng(seed, "W");
+  AuxTensor w{{dim, dim}, {}, {}, false};
+  for (std::int64_t at = 0; at < dim * dim; ++at) {
+    w.values.push_back(
+        static_cast<float>(rng.normal(static_cast<std::uint64_t>(at)) / static_cast<double>(dim)));
+  }
+  return w;
+}
+
+class Bilinear final : public Variant {
+ public:
+  const VariantInfo& info() const override {
+    static const VariantInfo info{
+        .name = "bilinear",
+        .family = "score",
+        .summary = "softmax over a learned bilinear score q^T W k (Luong's general score)",
+        .formula = "O = softmax(Q W K^T + mask) V",
+        .source =
+            "Luong, Pham, Manning 2015, Effective Approaches to Attention-based Neural Machine "
+            "Translation, arXiv 1508.04025, section 3.1",
+        .exactness = Exactness::different,
+        .laws = {"N^2", "N"},
+        .params = {},
+        .aux = {{"W", "[D, D]", "score matrix; drawn as independent normal values over D"}},
+        .has_scale = false,
+    };
+    return info;
+  }
+
+  std::optional<std::string> unsupported_reason(const Problem&, const ParamValues&) const override {
+    return std::nullopt;
+  }
+
+  Cost cost(const Problem& p, const ParamValues&, int threads) const override {
+    Cost cost = kernels::tiled_plan_cost(p, pattern_of(p), threads);
+    const auto d = [](std::int64_t x) { return static_cast<double>(x); };
+    cost.performed_flops += 2 * d(p.batch * p.heads_q) * d(p.seq_q) * d(p.dim_qk) * d(p.dim_qk);
+    cost.min_bytes += 4 * d(p.dim_qk) * d(p.dim_qk);
+    cost.traffic_bytes = cost.min_bytes;
+    cost.workspace_bytes += workspace_take_bytes(query_floats(p));
+    return cost;
+  }
+
+  Result<AuxSet> complete_aux(const Problem& p, ParamValues&, AuxSet given,
+                              std::uint64_t seed) const override {
+    for (const auto& [name, tensor] : given) {
+      if (name != "W") {
+        return usage_error("bilinear has the auxiliary tensor W, '" + name + "' was given");
+      }
+      if (tensor.is_integer || tensor.shape != std::vector<std::int64_t>{p.dim_qk, p.dim_qk}) {
+        return usage_error(
+            fmt::format("bilinear: W has shape {}, accepted is floating point [D, D] = [{}, {}]",
+                        shape_text(tensor.shape), p.dim_qk, p.dim_qk));
+      }
+    }
+    if (given.empty()) given["W"] = draw_w(p.dim_qk, seed);
+    return given;
+  }
+
+  Result<std::unique_ptr<Plan>> prepare(const Problem& problem, const ParamValues&,
+                                        const AuxSet& aux) const override {
+    return std::unique_ptr<Plan>(std::make_unique<BilinearPlan>(problem, aux.at("W")));
+  }
+
+  ReferenceRows reference(const ReferenceRequest& request) const override;
+};
+
+/// q^T W, in float64.
+std::vector<double> times_w(const float* q, const AuxTensor& w) {
+  const std::int64_t dim = w.shape[0];
+  std::vector<double> product(static_cast<std::size_t>(dim), 0.0);
+  for (std::int64_t a = 0; a < dim; ++a) {
+    for (std::int64_t c = 0; c < dim; ++c) {
+      product[static_cast<std::size_t>(c)] +=
+          static_cast<double>(q[a]) *
+          static_cast<double>(w.values[static_cast<std::size_t>(a * dim + c)]);
+    }
+  }
+  return product;
+}
+
+ReferenceRows Bilinear::reference(const ReferenceRequest& request) const {
+  const Problem& p = request.problem;
+  const AuxTensor& w = request.aux.at("W");
+  ReferenceRows result;
+  for (const RowIndex& row : request.rows) {
+    const std::int64_t kv = row.head / p.group();
+    const std::vector<double> qw = times_w(request.inputs.q.row(row.batch, row.head, row.query), w);
+    std::vector<double> logits;
+    for (std::int64_t j = 0; j < p.seq_k && base_mask_allows(p, row.batch, row.query, j); ++j) {
+      const float* k = request.inputs.k.row(row.batch, kv, j);
+      double logit = 0;
+      for (std::size_t d = 0; d < qw.size(); ++d) logit += qw[d] * static_cast<double>(k[d]);
+      logits.push_back(logit);
+    }
+    const double largest = logits.empty() ? 0 : *std::ranges::max_element(logits);
+    std::vector<double> out(static_cast<std::size_t>(p.dim_v), 0.0);
+    double total = 0;
+    for (double logit : logits) total += std::exp(logit - largest);
+    for (std::size_t j = 0; j < logits.size(); ++j) {
+      const float* v = request.inputs.v.row(row.batch, kv, static_cast<std::int64_t>(j));
+      const double weight = std::exp(logits[j] - largest) / total;
+      for (std::size_t d = 0; d < out.size(); ++d) out[d] += weight * static_cast<double>(v[d]);
+    }
+    result.values.insert(result.values.end(), out.begin(), out.end());
+  }
+  return result;
+}
+
+}  // namespace
+}  // namespace attnbench
+
+ATTNBENCH_REGISTER_VARIANT(attnbench::Bilinear)
