@@ -33,6 +33,10 @@ class Point:
     def exact(self) -> bool:
         return self.error < FLOOR
 
+    @property
+    def own_mask(self) -> bool:
+        return self.series.exactness == "exact-under-mask"
+
 
 def points_at(group: ProblemGroup, length: int, threads: int) -> list[Point]:
     points = []
@@ -108,11 +112,18 @@ def _at(limits: tuple[float, float], fraction: float) -> float:
 def _draw_points(axis: Axes, points: list[Point], limits: tuple[float, float]) -> None:
     floor = _at(limits, BAND * 0.55)
     places = [(p.time_s, floor if p.exact else p.error) for p in points]
-    lines = _mean_v(axis, points) + _front(axis, places)
+    # What is exact under a mask of its own answers another question than full attention does: it
+    # is drawn hollow and beats nobody.
+    lines = _mean_v(axis, points) + _front(axis, [
+        place for p, place in zip(points, places) if not p.own_mask])
     by_variant: dict[str, list[tuple[float, float, Point]]] = {}
     for point, place in zip(points, places):
         by_variant.setdefault(point.series.variant, []).append((*place, point))
-        axis.plot(*place, **point.series.style.line(linestyle="", markersize=8.5, clip_on=False))
+        line = point.series.style.line(linestyle="", markersize=8.5, clip_on=False)
+        if point.own_mask:
+            line.update(markerfacecolor="white", markeredgecolor=point.series.style.color,
+                        markeredgewidth=1.6, markersize=7.5)
+        axis.plot(*place, **line)
     labels = []
     for line in by_variant.values():
         line.sort(key=lambda entry: entry[:2])
@@ -185,8 +196,12 @@ def _absent(group: ProblemGroup, length: int, threads: list[int], shown: list[Po
 
 
 def _legend(sheet: Sheet, points: list[Point]) -> None:
+    if any(p.own_mask for p in points):
+        sheet.legend.append(Legend("hollow: under the variant's own mask", Line2D(
+            [], [], color=MUTED, linestyle="", marker="o", markersize=6.5,
+            markerfacecolor="white", markeredgewidth=1.4)))
     sheet.legend.append(Legend("not beaten in both time and error", Line2D([], [], **_FRONT)))
     if any(p.mean_v for p in points):
-        sheet.legend.append(Legend("answering mean(V): above it, nothing was learnt",
+        sheet.legend.append(Legend("answering mean(V)",
                                    Line2D([], [], **_MEAN)))
     draw_legend(sheet)

@@ -128,11 +128,12 @@ def label_points(axis: Axes, labels: list[PointLabel], obstacles: list[tuple[flo
         best = min(_places(box.width, box.height, pixel),
                    key=lambda place: _cost(x + place[0], y + place[1], box, panel, taken, place))
         text.set_position((best[0] / pixel, (best[1] + box.height / 2) / pixel))
-        if abs(best[0]) > 45 * pixel or abs(best[1]) > 16 * pixel:
-            axis.annotate("", (label.x, label.y), zorder=2,
-                          xytext=(max(min(best[0] + box.width / 2, best[0] + box.width),
-                                      best[0]) / pixel, (best[1] + box.height / 2) / pixel),
-                          textcoords="offset points",
+        # A leader to the nearest point of a label that stands further off.
+        near = (min(max(0.0, best[0]), best[0] + box.width),
+                min(max(0.0, best[1]), best[1] + box.height))
+        if numpy.hypot(*near) > 14 * pixel:
+            axis.annotate("", (label.x, label.y), xytext=(near[0] / pixel, near[1] / pixel),
+                          textcoords="offset points", zorder=2,
                           arrowprops={"arrowstyle": "-", "color": GUIDE, "linewidth": 0.5})
         left, bottom = x + best[0], y + best[1]
         taken.append((left, bottom, left + box.width, bottom + box.height))
