@@ -18,7 +18,15 @@ def threads_title(threads: int) -> str:
 
 
 def page_text(group: ProblemGroup, run: Run, heading: str, notes: list[str]) -> Text:
-    return Text(heading, plain(group.title), _machine(group, run), notes, _footnote(group, run))
+    return Text(heading, plain(group.title), _machine(group, run), notes + _doubts(run),
+                _footnote(group, run))
+
+
+def _doubts(run: Run) -> list[str]:
+    """What the run itself says against its timings."""
+    if not run.manifest or not run.manifest.warnings:
+        return []
+    return ["Doubtful: " + plain("; ".join(run.manifest.warnings), 400) + "."]
 
 
 def _machine(group: ProblemGroup, run: Run) -> str:

@@ -17,6 +17,8 @@ class Manifest:
     isa: str = ""
     version: str = ""
     git: str = ""
+    warnings: list[str] = field(default_factory=list)
+    """Circumstances that make the timings doubtful."""
     fma_gflops: dict[int, float] = field(default_factory=dict)
     """Measured fused multiply-add peak by thread count."""
     memory_gbs: dict[int, float] = field(default_factory=dict)
@@ -44,6 +46,7 @@ def load_manifest(path: Path, warnings: list[str]) -> Manifest | None:
     tool = _object(document, "tool")
     ceilings = _object(document, "ceilings")
     cores = machine.get("cores")
+    warned = document.get("warnings")
     return Manifest(
         started_at=_text(document, "started_at"),
         complete=document.get("complete") is not False,
@@ -52,6 +55,7 @@ def load_manifest(path: Path, warnings: list[str]) -> Manifest | None:
         isa=_text(ceilings, "isa"),
         version=_text(tool, "version"),
         git=_text(tool, "git"),
+        warnings=[w for w in warned if isinstance(w, str)] if isinstance(warned, list) else [],
         fma_gflops=_by_threads(ceilings.get("fma_gflops"), ("fma_gflops", "gflops", "value")),
         memory_gbs=_memory_bandwidth(ceilings.get("bandwidth_gbs")),
     )

@@ -67,11 +67,14 @@ def draw_speedup(group: ProblemGroup, run: Run) -> Figure | str:
         [f"N = {n}" for n in lengths], gutter_for([s.label[:34] for s in group.series]), 1)
     found = [p for n in lengths for s in group.series for p in speedups(s, n, group.threads)]
     machine = _machine_ratios(run, group.threads)
-    highest = max([p[3] for p in found] + [max(group.threads) * 1.0])
+    # The medians and the ideal fit; the band of a noisy cell may leave the panel.
+    shown_ratios = [p[1] for p in found]
+    shown_ratios += [value for _, ratio, _ in machine for value in ratio.values()]
+    highest = max([*shown_ratios, float(max(group.threads))])
     for axis, length in zip(sheet.axes, lengths):
         shown = [s for s in missing if any(not row.measured for (n, _), row in s.cells.items()
                                            if n == length)]
-        _scales(axis, group.threads, min(p[2] for p in found), highest,
+        _scales(axis, group.threads, min(shown_ratios), highest,
                 unmeasured.strip_height(len(shown)))
         _references(axis, group.threads, machine)
         ends = []

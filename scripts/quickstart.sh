@@ -50,7 +50,7 @@ if finished && [ "$again" = no ]; then
 else
   flags=()
   if finished; then
-    rm -f "$out/manifest.json" "$out/summary.csv" "$out/samples.csv"
+    flags=(--overwrite)
   elif [ -e "$out/manifest.json" ]; then
     flags=(--resume)
   fi

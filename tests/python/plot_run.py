@@ -74,7 +74,7 @@ def manifest(threads=(1, 2)) -> dict:
     return {
         "schema_version": 1, "run_id": "20250611T101500-7f3a",
         "started_at": "2025-06-11T10:15:00Z", "finished_at": "2025-06-11T10:15:48Z",
-        "complete": True, "tool": {"version": "0.1.0", "git": "0f3a2bc"},
+        "complete": True, "warnings": ["the load average was 5.1 on 2 CPUs"], "tool": {"version": "0.1.0", "git": "0f3a2bc"},
         "machine": {"cpu_model": "AMD EPYC 7R13 Processor", "cores": 2},
         "ceilings": {
             "isa": "avx512",
