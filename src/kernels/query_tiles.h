@@ -1,0 +1,97 @@
+// Tiles whose queries an engine chooses itself: of one block row, of one residue class, or from a
+// list. Internal to kernels/.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "attention/executor.h"
+#include "attention/problem.h"
+#include "attention/tensor.h"
+#include "kernels/tiled_softmax.h"
+
+namespace attnbench::kernels {
+
+/// What all tiles of a call have in common.
+struct TileCall {
+  const Problem& problem;
+  ConstTensorView q;
+  TensorView out;
+  SoftmaxState* states = nullptr;  ///< [B, Hq, Nq], or null.
+};
+
+/// A query, and its position as the tile's pattern counts.
+struct PlacedQuery {
+  std::int64_t query = 0;
+  std::int64_t position = 0;
+};
+
+/// A key-value head of a batch row.
+struct HeadIndex {
+  std::int64_t batch = 0;
+  std::int64_t head = 0;
+};
+
+/// Lanes [begin, begin + lanes) of a list of queries, each with all query heads of its group (heads
+/// fastest); place(n) is the list's n-th query. Positions must not decrease.
+template <class Place>
+void place_lanes(const Problem& problem, std::int64_t batch, std::int64_t begin, int lanes,
+                 Place place, TileQueries& queries) {
+  queries.batch = batch;
+  queries.lanes = lanes;
+  for (int lane = 0; lane < lanes; ++lane) {
+    queries.position[lane] = place((begin + lane) / problem.group()).position;
+  }
+}
+
+/// Everything of a job but its sources, pattern and scratch.
+template <class Place>
+void fill_job(const TileCall& call, const HeadIndex& at, std::int64_t begin, int lanes, Place place,
+              TileJob& job) {
+  const Problem& p = call.problem;
+  place_lanes(p, at.batch, begin, lanes, place, job.queries);
+  for (int lane = 0; lane < lanes; ++lane) {
+    const std::int64_t i = place((begin + lane) / p.group()).query;
+    const std::int64_t h = at.head * p.group() + (begin + lane) % p.group();
+    job.q_rows[lane] = call.q.row(at.batch, h, i);
+    job.out_rows[lane] = call.out.row(at.batch, h, i);
+    if (call.states != nullptr) {
+      job.states[lane] = call.states + (at.batch * p.heads_q + h) * p.seq_q + i;
+    }
+  }
+  job.dim_qk = p.dim_qk;
+  job.dim_v = p.dim_v;
+  job.scale = p.scale_or_default();
+}
+
+/// One tile's scratch for every thread, and its runs.
+class TileScratch {
+ public:
+  TileScratch(const Problem& p, int threads, Workspace& workspace)
+      : runs_(static_cast<std::size_t>(threads)) {
+    for (int slot = 0; slot < threads; ++slot) {
+      scratch_.push_back(workspace.take(tile_scratch_floats(p.dim_qk, p.dim_v)));
+    }
+  }
+  /// What it takes from the workspace.
+  static std::size_t bytes(const Problem& p, int threads) {
+    return static_cast<std::size_t>(threads) *
+           workspace_take_bytes(tile_scratch_floats(p.dim_qk, p.dim_v));
+  }
+  /// Lends this slot's storage to a job.
+  void lend(int slot, TileJob& job) {
+    job.scratch = scratch_[static_cast<std::size_t>(slot)];
+    job.runs = &runs_[static_cast<std::size_t>(slot)];
+  }
+
+ private:
+  std::vector<float*> scratch_;
+  std::vector<std::vector<KeyRun>> runs_;
+};
+
+/// a / b, rounded down; b > 0.
+constexpr std::int64_t floor_div(std::int64_t a, std::int64_t b) {
+  return a >= 0 ? a / b : -((-a + b - 1) / b);
+}
+
+}  // namespace attnbench::kernels
