@@ -91,6 +91,7 @@ CLI::Option* add_texts(CLI::App& app, const std::string& name, std::vector<std::
       ->type_name(value)
       ->group(group)
       ->expected(1)
+      ->allow_extra_args(false)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
 }
 

@@ -6,6 +6,7 @@
 #include <ostream>
 #include <system_error>
 
+#include "cli/data_files.h"
 #include "cli/process.h"
 #include "cli/report.h"
 
@@ -47,9 +48,8 @@ std::optional<std::string> make_venv(const Context& context, const std::string& 
 }  // namespace
 
 std::optional<std::string> plot_package_parent() {
-  const fs::path installed = fs::path(executable_folder()).parent_path() / ATTNBENCH_DATA_SUBDIR;
-  for (const fs::path& parent : {installed, fs::path(ATTNBENCH_SOURCE_DIR)}) {
-    if (has_plot_package(parent)) return parent.string();
+  for (const std::string& folder : data_folders()) {
+    if (has_plot_package(folder)) return folder;
   }
   return std::nullopt;
 }

@@ -8,6 +8,7 @@
 
 #include "cli/command.h"
 #include "cli/config_flags.h"
+#include "cli/data_files.h"
 #include "cli/help.h"
 #include "cli/manifest_facts.h"
 #include "cli/report.h"
@@ -78,7 +79,9 @@ class RunCommand final : public Command {
 };
 
 void RunCommand::declare(CLI::App& app) {
-  app.add_option("FILE", file_, "Sweep configuration (TOML); without it the flags say all.")
+  app.add_option("FILE", file_,
+                 "Sweep configuration (TOML), or the name of one that comes with the tool "
+                 "(quickstart); without it the flags say all.")
       ->group("Input");
   flags_.declare(app, "Variants and parameters", {"variants"});
   flags_.declare_params(app, "Variants and parameters");
@@ -122,9 +125,9 @@ Result<SweepSettings> RunCommand::settings(const Context& context,
 
 ExitCode RunCommand::execute(const Context& context) {
   const std::string help = "'attnbench run --help' shows what is accepted";
-  const auto config = load_sweep_config(
-      file_.empty() ? std::nullopt : std::optional<std::string>(file_), flags_.texts(),
-      flags_.params(), context.registry, kernels::available_cpus());
+  const auto file = file_.empty() ? std::nullopt : std::optional<std::string>(find_config(file_));
+  const auto config = load_sweep_config(file, flags_.texts(), flags_.params(), context.registry,
+                                        kernels::available_cpus());
   if (!config) return fail(context, config.error(), help);
   if (const Status status = kernels::select_isa(config->isa); !status) {
     return fail(context, status.error(), help);

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import shlex
 import signal
 import time
-
-import pytest
 
 TINY = ("--heads", "1", "--seq", "32,64", "--threads", "1", "--budget", "2s", "--target-ci", "20%",
         "--max-samples", "8")
@@ -60,7 +59,6 @@ def test_run_leaves_rows_samples_and_a_manifest(run):
 def test_repro_reruns_the_row(run):
     run("run", "--variants", "local", "--param", "left=4,8", *TINY, "--out", "out", code=0)
     row = rows(run.folder / "out")[0]
-    import shlex
     words = shlex.split(row["repro"])
     assert words[:2] == ["attnbench", "run"]
     run(*words[1:], "--budget", "1s", "--out", "again", code=0)
@@ -199,3 +197,11 @@ def test_plot(run):
 def test_plot_takes_the_interpreter_that_is_named(run):
     done = run("plot", "out", env={"ATTNBENCH_PYTHON": "/bin/false"}, code=2)
     assert "ATTNBENCH_PYTHON" in done.stderr
+
+
+def test_a_configuration_that_comes_with_the_tool_is_found_by_name(run):
+    for name in ("quickstart", "quickstart.toml", "configs/quickstart.toml"):
+        text = run("run", name, "--dry-run", code=0).stdout
+        assert "performer" in text and "4096" in text
+    (run.folder / "quickstart.toml").write_text('variants = "flash"\nseq = 32\n')
+    assert "performer" not in run("run", "quickstart.toml", "--dry-run", code=0).stdout

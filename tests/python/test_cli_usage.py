@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
 
 import pytest
+from conftest import REPOSITORY
 
 COMMANDS = ["list", "describe", "run", "verify", "eval", "machine", "plot"]
 VARIANTS = {"full", "flash", "local", "sparse", "linformer", "performer"}
@@ -26,6 +29,19 @@ def test_help_of_a_command_has_usage_groups_and_three_examples(run, command):
     assert sum("attnbench " in line for line in examples.splitlines()) >= 3
     assert max(map(len, text.splitlines())) <= 100
     assert run("help", command, code=0).stdout == text
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_document_has_every_flag_and_no_other(run, command):
+    text = (REPOSITORY / "docs" / "cli.md").read_text(encoding="utf-8")
+    section = text.split(f"\n## {command}\n", 1)[1].split("\n## ", 1)[0]
+    options = run(command, "--help", code=0).stdout.split("Examples:")[0]
+    known = set(re.findall(r"^  (?:-h, )?(--[a-z-]+)", options, re.MULTILINE)) - {"--help"}
+    written = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", section))
+    if command == "verify":  # Its problem flags are those of run.
+        assert "(those of `run`)" in section
+        known &= written
+    assert written == known
 
 
 def test_version(run):
@@ -135,6 +151,13 @@ def test_a_bare_causal_takes_no_argument_after_it(run):
     assert "off.toml" in done.stderr
 
 
+def test_a_repeatable_flag_takes_one_argument_each_time(run):
+    (run.folder / "x.toml").write_text('seq = 64\nheads = 1\n')
+    text = run("run", "--variants", "local", "--param", "left=4", "--param", "right=2", "x.toml",
+               "--dry-run", code=0).stdout
+    assert "left=4;right=2" in text
+
+
 def test_configuration_errors_name_file_line_and_column(run):
     (run.folder / "bad.toml").write_text('title = "x"\nsequence = 64\n')
     done = run("run", "bad.toml", code=2)
@@ -142,7 +165,6 @@ def test_configuration_errors_name_file_line_and_column(run):
 
 
 def test_a_full_standard_output_is_an_error(run):
-    import subprocess
     with open("/dev/full", "w", encoding="ascii") as full:
         done = subprocess.run([str(run.binary), "list"], stdout=full, stderr=subprocess.PIPE,
                               text=True, timeout=60, check=False)
