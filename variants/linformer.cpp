@@ -13,6 +13,7 @@
 
 #include <algorithm>
 
+#include "attention/reference.h"
 #include "attention/registry.h"
 #include "kernels/compressed_keys.h"
 #include "kernels/tiled_softmax.h"
@@ -234,11 +235,8 @@ ReferenceRows Linformer::reference(const ReferenceRequest& request) const {
     }
     const float* q = request.inputs.q.row(row.batch, row.head, row.query);
     for (std::int64_t r = 0; r < e.rank; ++r) {
-      double dot = 0;
-      for (std::int64_t d = 0; d < p.dim_qk; ++d) {
-        dot += static_cast<double>(q[d]) * k[static_cast<std::size_t>(r * p.dim_qk + d)];
-      }
-      logits[static_cast<std::size_t>(r)] = p.scale_or_default() * dot;
+      logits[static_cast<std::size_t>(r)] =
+          p.scale_or_default() * dot(q, k.data() + r * p.dim_qk, p.dim_qk);
     }
     const double largest = *std::ranges::max_element(logits);
     double total = 0;

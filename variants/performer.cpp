@@ -18,6 +18,7 @@
 #include <cmath>
 
 #include "attention/inputs.h"
+#include "attention/reference.h"
 #include "attention/registry.h"
 #include "kernels/feature_attention.h"
 
@@ -191,13 +192,9 @@ std::vector<double> features_of(const float* x, const AuxTensor& omega, double r
   }
   std::vector<double> u(static_cast<std::size_t>(features));
   for (std::int64_t f = 0; f < features; ++f) {
-    double dot = 0;
-    for (std::int64_t d = 0; d < dim; ++d) {
-      dot += static_cast<double>(omega.values[static_cast<std::size_t>(f * dim + d)]) *
-             static_cast<double>(x[d]);
-    }
-    dot *= root_scale;
-    u[static_cast<std::size_t>(f)] = exponential ? dot - half_norm : std::max(0.0, dot) + 1e-3;
+    const double projected = root_scale * dot(omega.values.data() + f * dim, x, dim);
+    u[static_cast<std::size_t>(f)] =
+        exponential ? projected - half_norm : std::max(0.0, projected) + 1e-3;
   }
   return u;
 }
@@ -244,9 +241,8 @@ ReferenceRows Performer::reference(const ReferenceRequest& request) const {
     double total = 0;
     for (std::int64_t j = 0; j < p.key_length(row.batch); ++j) {
       if (!base_mask_allows(p, row.batch, row.query, j)) break;
-      double weight = 0;
-      const auto& phi = phi_k[static_cast<std::size_t>(j)];
-      for (std::size_t f = 0; f < features; ++f) weight += phi_q[f] * phi[f];
+      const double weight =
+          dot(phi_q.data(), phi_k[static_cast<std::size_t>(j)].data(), omega.shape[0]);
       total += weight;
       const float* v = request.inputs.v.row(row.batch, kv, j);
       for (std::size_t d = 0; d < out.size(); ++d) out[d] += weight * static_cast<double>(v[d]);

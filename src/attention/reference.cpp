@@ -9,16 +9,6 @@
 #include "attention/inputs.h"
 
 namespace attnbench {
-namespace {
-
-double dot(const float* a, const float* b, std::int64_t n) {
-  double sum = 0;
-  for (std::int64_t d = 0; d < n; ++d) sum += static_cast<double>(a[d]) * static_cast<double>(b[d]);
-  return sum;
-}
-
-}  // namespace
-
 std::vector<double> softmax_attention_rows(const Problem& p, const Inputs& inputs,
                                            std::span<const RowIndex> rows,
                                            const MaskFunction& mask) {
