@@ -66,25 +66,33 @@ class Ceiling {
   Ceiling(double units_per_step, Burst burst)
       : units_per_step_(units_per_step), burst_(std::move(burst)) {}
 
+  /// One burst that counts, after as many shorter ones as it takes to find its length.
   void run_once() {
-    const double elapsed_s = burst_(steps_);
-    if (!std::isfinite(elapsed_s)) return;
-    if (elapsed_s >= kShortest_s) {
-      best_per_s_ =
-          std::max(best_per_s_, units_per_step_ * static_cast<double>(steps_) / elapsed_s);
-    } else {
-      const double grow = std::min(2 * kShortest_s / std::max(elapsed_s, 1e-9), 16.0);
+    constexpr int kMostAttempts = 16;
+    for (int attempt = 0; attempt < kMostAttempts; ++attempt) {
+      const double elapsed_s = burst_(steps_);
+      if (!std::isfinite(elapsed_s)) continue;
+      if (elapsed_s >= kShortest_s) {
+        const double rate = units_per_step_ * static_cast<double>(steps_) / elapsed_s;
+        best_per_s_ = std::max(best_per_s_, rate);
+        ++bursts_;
+        return;
+      }
+      const double grow = std::clamp(2 * kShortest_s / std::max(elapsed_s, 1e-9), 1.5, 16.0);
       steps_ = static_cast<std::int64_t>(std::ceil(static_cast<double>(steps_) * grow));
     }
   }
-  bool known() const { return best_per_s_ > 0; }
+  bool known() const { return bursts_ >= kFewestBursts; }
   double best_per_s() const { return best_per_s_; }
 
  private:
   static constexpr double kShortest_s = 0.0005;
+  /// The first may have been held up before its number of steps was found.
+  static constexpr int kFewestBursts = 5;
   double units_per_step_;
   Burst burst_;
   std::int64_t steps_ = 1;
+  int bursts_ = 0;
   double best_per_s_ = 0;
 };
 

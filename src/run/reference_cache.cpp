@@ -4,6 +4,9 @@
 #include <cmath>
 #include <functional>
 #include <limits>
+#include <numeric>
+
+#include "measure/clock.h"
 
 namespace attnbench::run {
 namespace {
@@ -58,6 +61,38 @@ ReferenceRows in_parallel(const std::vector<RowIndex>& rows, bool within_heads, 
     all.undecided.insert(all.undecided.end(), parts[i].undecided.begin(), parts[i].undecided.end());
   }
   return all;
+}
+
+/// The first and the last row, then all others in an order drawn from the seed.
+std::vector<std::size_t> drawn_order(std::size_t count, std::uint64_t seed) {
+  std::vector<std::size_t> order(count);
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  if (count < 3) return order;
+  std::swap(order[1], order[count - 1]);
+  const CounterRng rng(seed, "order of the verified rows");
+  for (std::size_t i = count - 1; i > 2; --i) {
+    std::swap(order[i], order[2 + rng.bits(i) % (i - 1)]);
+  }
+  return order;
+}
+
+struct EvaluatedRow {
+  std::size_t at = 0;
+  std::vector<double> values;
+  bool undecided = false;
+};
+
+DefinitionRows in_order(std::vector<EvaluatedRow> done, const std::vector<RowIndex>& rows) {
+  std::ranges::sort(done, {}, &EvaluatedRow::at);
+  DefinitionRows result;
+  for (const EvaluatedRow& row : done) {
+    result.at.push_back(row.at);
+    result.rows.push_back(rows[row.at]);
+    result.expected.values.insert(result.expected.values.end(), row.values.begin(),
+                                  row.values.end());
+    result.expected.undecided.push_back(row.undecided);
+  }
+  return result;
 }
 
 bool is_softmax(const Variant& variant) {
@@ -128,8 +163,8 @@ double reference_macs(const Problem& problem) {
 }
 
 ReferenceCache::ReferenceCache(const Problem& problem, const Inputs& inputs, std::uint64_t seed,
-                               std::int64_t max_rows)
-    : problem_(problem), inputs_(inputs) {
+                               std::int64_t max_rows, double allotment_s)
+    : problem_(problem), inputs_(inputs), seed_(seed), allotment_s_(allotment_s) {
   const std::int64_t count = max_rows > 0 ? max_rows : checked_rows(problem);
   rows_ = sample_rows(problem_, count, seed);
   all_rows_ = static_cast<double>(rows_.size()) >= row_count(problem_);
@@ -166,19 +201,73 @@ const SoftmaxRows& ReferenceCache::softmax(const Variant& variant, const ParamVa
   return softmax_[key] = std::move(result);
 }
 
+const DefinitionRows& ReferenceCache::affordable_definition(const Variant& variant,
+                                                            const ParamValues& params,
+                                                            const AuxSet& aux, Executor& executor) {
+  return cached_definition(variant, params, aux, executor, allotment_s_);
+}
+
 const ReferenceRows& ReferenceCache::definition(const Variant& variant, const ParamValues& params,
                                                 const AuxSet& aux, Executor& executor) {
+  constexpr double kUnlimited_s = std::numeric_limits<double>::infinity();
+  return cached_definition(variant, params, aux, executor, kUnlimited_s).expected;
+}
+
+const DefinitionRows& ReferenceCache::cached_definition(const Variant& variant,
+                                                        const ParamValues& params,
+                                                        const AuxSet& aux, Executor& executor,
+                                                        double allotment_s) {
   const bool shared = is_softmax(variant);
   const std::string key =
       shared ? "softmax\n" + softmax_key(variant, params) : variant_key(variant, params);
-  if (const auto found = definitions_.find(key); found != definitions_.end()) return found->second;
-  if (shared) {
-    return definitions_[key] = ReferenceRows{softmax(variant, params, executor).values, {}};
+  if (const auto found = definitions_.find(key); found != definitions_.end()) {
+    const bool complete = found->second.rows.size() == rows_.size();
+    if (complete || std::isfinite(allotment_s)) return found->second;
   }
-  return definitions_[key] =
-             in_parallel(rows_, false, executor, [&](std::span<const RowIndex> piece) {
-               return variant.reference({problem_, params, aux, inputs_, piece});
-             });
+  if (!shared) {
+    return definitions_[key] = evaluate(variant, params, aux, executor, allotment_s);
+  }
+  DefinitionRows all;
+  all.at.resize(rows_.size());
+  std::iota(all.at.begin(), all.at.end(), std::size_t{0});
+  all.rows = rows_;
+  all.expected.values = softmax(variant, params, executor).values;
+  return definitions_[key] = std::move(all);
+}
+
+DefinitionRows ReferenceCache::evaluate(const Variant& variant, const ParamValues& params,
+                                        const AuxSet& aux, Executor& executor,
+                                        double allotment_s) const {
+  const std::vector<std::size_t> order = drawn_order(rows_.size(), seed_);
+  std::vector<EvaluatedRow> done;
+  double spent_s = 0, last_s = 0;
+  std::size_t last_rows = 1;
+  for (std::size_t wanted = kFewestRows; done.size() < order.size(); wanted *= 4) {
+    const std::size_t from = done.size(), to = std::min(wanted, order.size());
+    // At most as many times dearer than the step before as it has more rows.
+    const double growth = static_cast<double>(to - from) / static_cast<double>(last_rows);
+    if (from > 0 && spent_s + growth * last_s > allotment_s) break;
+    std::vector<std::size_t> at(order.begin() + static_cast<std::ptrdiff_t>(from),
+                                order.begin() + static_cast<std::ptrdiff_t>(to));
+    std::ranges::sort(at);
+    std::vector<RowIndex> rows;
+    for (std::size_t i : at) rows.push_back(rows_[i]);
+    const double begin_s = measure::steady_now_s();
+    const ReferenceRows part =
+        in_parallel(rows, false, executor, [&](std::span<const RowIndex> piece) {
+          return variant.reference({problem_, params, aux, inputs_, piece});
+        });
+    last_s = measure::steady_now_s() - begin_s;
+    spent_s += last_s;
+    last_rows = to - from;
+    for (std::size_t i = 0; i < at.size(); ++i) {
+      const auto dim = static_cast<std::ptrdiff_t>(part.values.size() / at.size());
+      const auto value = part.values.begin() + static_cast<std::ptrdiff_t>(i) * dim;
+      done.push_back({at[i], std::vector<double>(value, value + dim),
+                      !part.undecided.empty() && part.undecided[i]});
+    }
+  }
+  return in_order(std::move(done), rows_);
 }
 
 const ReferenceCache::PlainFloat& ReferenceCache::plain_float(const Variant& variant,
