@@ -69,8 +69,7 @@ std::vector<BlockTile> block_tiles(const Problem& p, const BlockRows& rows) {
       if (!p.causal || column <= r) keys += std::min(rows.block, p.seq_k - column * rows.block);
     }
     for (std::int64_t lane = query * p.group(); lane < end * p.group(); lane += kTileQueries) {
-      const std::int64_t lanes = std::min<std::int64_t>(kTileQueries, end * p.group() - lane);
-      tiles.push_back({lane, static_cast<int>(lanes), keys});
+      tiles.push_back({lane, lanes_until(lane, end * p.group()), keys});
     }
     query = end;
   }

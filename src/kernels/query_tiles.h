@@ -2,6 +2,7 @@
 // list. Internal to kernels/.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <vector>
 
@@ -31,6 +32,11 @@ struct HeadIndex {
   std::int64_t batch = 0;
   std::int64_t head = 0;
 };
+
+/// Lanes of the tile that begins at lane `begin` of lanes up to `end`.
+inline int lanes_until(std::int64_t begin, std::int64_t end, int width = kTileQueries) {
+  return static_cast<int>(std::min<std::int64_t>(width, end - begin));
+}
 
 /// Lanes [begin, begin + lanes) of a list of queries, each with all query heads of its group (heads
 /// fastest); place(n) is the list's n-th query. Positions must not decrease.

@@ -1,14 +1,12 @@
 #include "kernels/strided_pattern.h"
 
 #include <algorithm>
-#include <cstring>
+
+#include "kernels/query_tiles.h"
+#include "kernels/residue_class.h"
 
 namespace attnbench::kernels {
 namespace {
-
-std::int64_t floor_div(std::int64_t a, std::int64_t b) {
-  return a >= 0 ? a / b : -((-a + b - 1) / b);
-}
 
 /// Keys of a residue class, in class coordinates: position t reads keys u < t when causal, u != t
 /// otherwise (u = t is in the band).
@@ -42,50 +40,8 @@ class ResiduePattern final : public KeyPattern {
   std::int64_t keys_;
 };
 
-/// The queries and keys of residue r modulo the stride, for one batch row.
-struct ResidueClass {
-  std::int64_t first_query = 0;  // Its position is r modulo stride.
-  std::int64_t queries = 0;
-  std::int64_t first_position = 0;  // Of first_query, in class coordinates.
-  std::int64_t keys = 0;
-};
-
-ResidueClass residue_class(const Problem& p, std::int64_t stride, std::int64_t b, std::int64_t r) {
-  ResidueClass c;
-  c.first_query = ((r - p.diagonal()) % stride + stride) % stride;
-  c.queries = c.first_query < p.seq_q ? (p.seq_q - c.first_query + stride - 1) / stride : 0;
-  c.first_position = floor_div(c.first_query + p.diagonal(), stride);
-  const std::int64_t length = p.key_length(b);
-  c.keys = length > r ? (length - r + stride - 1) / stride : 0;
-  return c;
-}
-
 WindowPattern band_pattern(const Problem& p, std::int64_t stride) {
   return {stride - 1, p.causal ? 0 : stride - 1, p.diagonal(), p.seq_k, p.key_lengths};
-}
-
-/// Lanes [begin, begin + 64) of a class: (query of the class, head of the group), heads fastest.
-void class_lanes(const Problem& p, const ResidueClass& c, std::int64_t begin, std::int64_t b,
-                 TileQueries& queries) {
-  const std::int64_t end = std::min(begin + kTileQueries, c.queries * p.group());
-  queries.batch = b;
-  queries.lanes = static_cast<int>(end - begin);
-  for (std::int64_t f = begin; f < end; ++f) {
-    queries.position[f - begin] = c.first_position + f / p.group();
-  }
-}
-
-std::int64_t class_keys_limit(const Problem& p, std::int64_t stride) {
-  return (p.seq_k + stride - 1) / stride;
-}
-
-void copy_rows(const ConstTensorView& from, std::int64_t b, std::int64_t head, std::int64_t first,
-               std::int64_t step, std::int64_t count, float* to) {
-  const std::int64_t dim = from.shape[3];
-  for (std::int64_t u = 0; u < count; ++u) {
-    std::memcpy(to + u * dim, from.row(b, head, first + u * step),
-                static_cast<std::size_t>(dim) * sizeof(float));
-  }
 }
 
 /// A thread's storage for the residue phase.
@@ -97,39 +53,28 @@ struct ResidueScratch {
 };
 
 struct ResidueCall {
-  const Problem& p;
+  TileCall tiles;
   std::int64_t stride;
   const Inputs& inputs;
-  TensorView out;
-  SoftmaxState* states;
 };
 
-void run_class(const ResidueCall& call, std::int64_t b, std::int64_t head, std::int64_t r,
+void run_class(const ResidueCall& call, const HeadIndex& at, std::int64_t r,
                ResidueScratch& scratch) {
-  const Problem& p = call.p;
-  const ResidueClass c = residue_class(p, call.stride, b, r);
+  const Problem& p = call.tiles.problem;
+  const ResidueClass c = residue_class(p, call.stride, r);
   if (c.queries == 0) return;
-  copy_rows(call.inputs.k, b, head, r, call.stride, c.keys, scratch.k);
-  copy_rows(call.inputs.v, b, head, r, call.stride, c.keys, scratch.v);
+  const std::int64_t keys = class_keys(p.key_length(at.batch), call.stride, r);
+  copy_rows(call.inputs.k, at, r, call.stride, keys, scratch.k);
+  copy_rows(call.inputs.v, at, r, call.stride, keys, scratch.v);
   const SourceRows source[] = {{scratch.k, p.dim_qk, scratch.v, p.dim_v}};
-  const ResiduePattern pattern(p.causal, c.keys);
+  const ResiduePattern pattern(p.causal, keys);
+  const auto place = [&](std::int64_t n) { return c.place(n); };
   for (std::int64_t begin = 0; begin < c.queries * p.group(); begin += kTileQueries) {
     TileJob job;
-    class_lanes(p, c, begin, b, job.queries);
-    for (int lane = 0; lane < job.queries.lanes; ++lane) {
-      const std::int64_t f = begin + lane;
-      const std::int64_t h = head * p.group() + f % p.group();
-      const std::int64_t i = c.first_query + f / p.group() * call.stride;
-      job.q_rows[lane] = call.inputs.q.row(b, h, i);
-      job.out_rows[lane] = call.out.row(b, h, i);
-      job.states[lane] = call.states + (b * p.heads_q + h) * p.seq_q + i;
-    }
+    fill_job(call.tiles, at, begin, lanes_until(begin, c.queries * p.group()), place, job);
     job.resume = true;
     job.sources = source;
     job.pattern = &pattern;
-    job.dim_qk = p.dim_qk;
-    job.dim_v = p.dim_v;
-    job.scale = p.scale_or_default();
     job.scratch = scratch.tile;
     job.runs = &scratch.runs;
     run_tile(job);
@@ -230,10 +175,10 @@ void strided_softmax(const Problem& p, std::int64_t stride, const Inputs& inputs
   const WindowPattern band = band_pattern(p, stride);
   tiled_softmax({p, p.scale_or_default(), sources, band, inputs.q, output, states}, workspace,
                 executor);
-  const ResidueCall call{p, stride, inputs, output, states};
+  const ResidueCall call{{p, inputs.q, output, states}, stride, inputs};
   executor.parallel_for(p.batch * p.heads_kv * stride, [&](std::int64_t index, int slot) {
-    run_class(call, index / stride / p.heads_kv, index / stride % p.heads_kv, index % stride,
-              scratch[static_cast<std::size_t>(slot)]);
+    const HeadIndex at{index / stride / p.heads_kv, index / stride % p.heads_kv};
+    run_class(call, at, index % stride, scratch[static_cast<std::size_t>(slot)]);
   });
 }
 
@@ -252,11 +197,12 @@ TileWork strided_softmax_work(const Problem& p, std::int64_t stride, int threads
   TileWork residues;
   for (std::int64_t b = 0; b < p.batch; ++b) {
     for (std::int64_t r = 0; r < stride; ++r) {
-      const ResidueClass c = residue_class(p, stride, b, r);
-      const ResiduePattern pattern(p.causal, c.keys);
+      const ResidueClass c = residue_class(p, stride, r);
+      const ResiduePattern pattern(p.causal, class_keys(p.key_length(b), stride, r));
+      const auto place = [&](std::int64_t n) { return c.place(n); };
       for (std::int64_t begin = 0; begin < c.queries * p.group(); begin += kTileQueries) {
         TileQueries queries;
-        class_lanes(p, c, begin, b, queries);
+        place_lanes(p, b, begin, lanes_until(begin, c.queries * p.group()), place, queries);
         const TileWork work = tile_work(queries, pattern, runs);
         residues.pairs += work.pairs;
         residues.exps += work.exps;
@@ -276,11 +222,11 @@ void fixed_softmax(const Problem& p, std::int64_t stride, std::int64_t summary,
   float* k = workspace.take(static_cast<std::size_t>(heads * rows * p.dim_qk));
   float* v = workspace.take(static_cast<std::size_t>(heads * rows * p.dim_v));
   executor.parallel_for(heads, [&](std::int64_t head, int) {
-    const std::int64_t b = head / p.heads_kv, h = head % p.heads_kv;
+    const HeadIndex at{head / p.heads_kv, head % p.heads_kv};
     for (std::int64_t u = 0; u < rows; ++u) {
       const std::int64_t j = u / summary * stride + stride - summary + u % summary;
-      copy_rows(inputs.k, b, h, j, 1, 1, k + (head * rows + u) * p.dim_qk);
-      copy_rows(inputs.v, b, h, j, 1, 1, v + (head * rows + u) * p.dim_v);
+      copy_rows(inputs.k, at, j, 1, 1, k + (head * rows + u) * p.dim_qk);
+      copy_rows(inputs.v, at, j, 1, 1, v + (head * rows + u) * p.dim_v);
     }
   });
   const std::array<std::int64_t, 4> k_shape{p.batch, p.heads_kv, rows, p.dim_qk};
