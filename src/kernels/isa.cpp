@@ -23,6 +23,8 @@ HWY_AFTER_NAMESPACE();
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "kernels/onednn_gemm.h"
+
 namespace attnbench::kernels {
 namespace {
 
@@ -83,6 +85,8 @@ Status select_isa(std::string_view text) {
   }
   selected_targets() = wanted;
   use_targets(wanted);
+  // oneDNN takes a limit only before its first product; a process that selects once is in time.
+  if (text != "auto") onednn_limit_isa(text);
   return ok_status();
 }
 

@@ -1,0 +1,92 @@
+#include "kernels/arena.h"
+
+#include <gtest/gtest.h>
+#include <time.h>
+
+#include <atomic>
+#include <cmath>
+#include <set>
+#include <vector>
+
+#include "kernels/isa.h"
+#include "kernels/onednn_gemm.h"
+
+namespace attnbench::kernels {
+namespace {
+
+TEST(ThreadArena, CallsEveryIndexOnceWithASlotOfItsOwn) {
+  for (int threads : {1, 2, 4}) {
+    ThreadArena arena(threads);
+    EXPECT_EQ(arena.threads(), threads);
+    for (std::int64_t count : {0, 1, 3, 1000}) {
+      std::vector<std::atomic<int>> calls(static_cast<std::size_t>(count));
+      std::vector<std::atomic<int>> in_slot(static_cast<std::size_t>(threads));
+      arena.parallel_for(count, [&](std::int64_t index, int slot) {
+        ASSERT_GE(slot, 0);
+        ASSERT_LT(slot, threads);
+        EXPECT_EQ(in_slot[static_cast<std::size_t>(slot)].fetch_add(1), 0) << "slot in use";
+        calls[static_cast<std::size_t>(index)].fetch_add(1);
+        in_slot[static_cast<std::size_t>(slot)].fetch_sub(1);
+      });
+      for (const auto& c : calls) EXPECT_EQ(c.load(), 1);
+    }
+  }
+}
+
+double process_cpu_s() {
+  timespec t{};
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+  return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
+}
+
+double thread_cpu_s() {
+  timespec t{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+  return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
+}
+
+/// A library that made threads of its own inside a task would burn CPU time that no thread of the
+/// arena accounts for. CPU time, not wall time: other processes do not matter.
+TEST(ThreadArena, NothingElseBurnsACoreWhileLibrariesRunInside) {
+  constexpr std::int64_t kSize = 384;
+  const std::vector<float> a(kSize * kSize, 0.5F), b(kSize * kSize, 0.25F);
+  for (int threads : {1, 2}) {
+    ThreadArena arena(threads);
+    std::vector<std::vector<float>> c(static_cast<std::size_t>(threads),
+                                      std::vector<float>(kSize * kSize));
+    const auto products = [&](std::int64_t count, std::atomic<double>* inside) {
+      arena.parallel_for(count, [&](std::int64_t, int slot) {
+        const double before = thread_cpu_s();
+        onednn_gemm(kSize, kSize, kSize, 1, a.data(), kSize, b.data(), kSize, false,
+                    c[static_cast<std::size_t>(slot)].data(), kSize);
+        if (inside != nullptr) inside->fetch_add(thread_cpu_s() - before);
+      });
+    };
+    products(4, nullptr);
+    std::atomic<double> inside{0};
+    const double before = process_cpu_s();
+    products(60, &inside);
+    const double all = process_cpu_s() - before;
+    // What is not inside the products: hand-out and waiting of the arena's own threads.
+    EXPECT_LE(all, 1.35 * inside.load() + 0.02) << threads << " threads";
+    EXPECT_FLOAT_EQ(c[0][0], 0.125F * kSize);
+  }
+}
+
+TEST(Isa, SelectsAndRefuses) {
+  for (const std::string& isa : available_isas()) {
+    if (isa != "avx2" && isa != "avx512") continue;
+    ASSERT_TRUE(select_isa(isa));
+    EXPECT_EQ(active_isa(), isa);
+    EXPECT_EQ(vector_floats(), isa == "avx512" ? 16 : 8);
+  }
+  const auto refused = select_isa("avx1024");
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().kind, Error::Kind::usage);
+  EXPECT_NE(refused.error().message.find("auto, avx2, avx512"), std::string::npos);
+  ASSERT_TRUE(select_isa("auto"));
+  EXPECT_EQ(active_isa(), available_isas().front());
+}
+
+}  // namespace
+}  // namespace attnbench::kernels
