@@ -1,0 +1,51 @@
+// Tiles of queries for engines whose scores are not one matrix product. Internal to kernels/.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <vector>
+
+#include "attention/executor.h"
+#include "attention/problem.h"
+#include "attention/tensor.h"
+#include "kernels/key_pattern.h"
+#include "kernels/tiled_softmax.h"
+
+namespace attnbench::kernels {
+
+/// Up to 64 query rows that read the keys of one key-value head.
+struct LaneTile {
+  TileQueries queries;
+  std::int64_t kv_head = 0;
+  const float* q_rows[kTileQueries] = {};
+  float* out_rows[kTileQueries] = {};
+  std::int64_t row[kTileQueries] = {};  ///< (batch * Hq + head) * Nq + query.
+};
+
+/// Calls body(tile, slot) for every tile of `width` lanes, shared out among the threads: head by
+/// head, within a head from the last tile, which under a causal mask is the longest.
+void for_each_lane_tile(const Problem& problem, int width, ConstTensorView q, TensorView out,
+                        Executor& executor, const std::function<void(LaneTile&, int slot)>& body);
+
+/// The problem's base mask: causal and key lengths.
+WindowPattern base_pattern(const Problem& problem);
+
+/// One block of `floats` per thread, from the workspace.
+std::vector<float*> take_per_thread(Workspace& workspace, std::size_t floats, int threads);
+
+/// (query, key) pairs that the tiles of a pattern visit, blocks of keys counted once per lane.
+struct TileVisits {
+  double pairs = 0;
+  double lane_blocks = 0;
+};
+TileVisits count_visits(const Problem& problem, const KeyPattern& pattern);
+
+/// Keys of the base mask that query i of batch row b may read; they are always the first ones.
+inline std::int64_t allowed_keys(const Problem& p, std::int64_t b, std::int64_t i) {
+  const std::int64_t keys = p.key_length(b);
+  if (!p.causal) return keys;
+  const std::int64_t end = i + p.diagonal() + 1;
+  return end < 0 ? 0 : end < keys ? end : keys;
+}
+
+}  // namespace attnbench::kernels

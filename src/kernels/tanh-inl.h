@@ -1,0 +1,82 @@
+// Vectorised hyperbolic tangent by its exponential factors, compiled once per instruction set.
+//
+//   tanh(x) = 1 - 2 / (1 + e^2x)
+//
+// Scores of the form sum_a v_a tanh(q_a + k_a) need no exponential per pair: e^2(q + k) = E F with
+// E = e^2q once per query and F = e^2k once per key, and the constant sum of v_a drops out of the
+// softmax. What is left per pair and hidden unit is a product and a share of a division.
+
+#if defined(ATTNBENCH_KERNELS_TANH_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef ATTNBENCH_KERNELS_TANH_INL_H_
+#undef ATTNBENCH_KERNELS_TANH_INL_H_
+#else
+#define ATTNBENCH_KERNELS_TANH_INL_H_
+#endif
+
+#include <hwy/highway.h>
+
+#include "kernels/exp-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace attnbench::kernels {
+namespace HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+/// 1 + e^2x beyond this is as good as infinite: tanh differs from 1 by less than 1e-9. Four such
+/// factors have a finite product.
+constexpr float kTanhCap = 2147483648.0F;
+
+/// 1 / x for x in [1, 2^126]. Type: float32. Maximum error: 2e-7 relative: the instruction's
+/// approximation (12 bits or more) and one Newton step, which costs half of a division.
+template <class D, class V = hn::Vec<D>>
+HWY_INLINE V fast_reciprocal(D d, V x) {
+  const V r = hn::ApproximateReciprocal(x);
+  return hn::MulAdd(r, hn::NegMulAdd(x, r, hn::Set(d, 1.0F)), r);
+}
+
+/// n0 / x0 + n1 / x1 + n2 / x2 + n3 / x3 by one division over the common denominator.
+/// Type: float32 or float64. x in [1, kTanhCap]. Maximum error: 8 ULP of the sum of |n / x|: every
+/// term is positive times n, so that nothing cancels that would not cancel in the plain sum.
+template <class D, class V = hn::Vec<D>>
+HWY_INLINE V sum_of_quotients(D, V n0, V x0, V n1, V x1, V n2, V x2, V n3, V x3) {
+  const V x01 = hn::Mul(x0, x1);
+  const V x23 = hn::Mul(x2, x3);
+  const V n01 = hn::MulAdd(n0, x1, hn::Mul(n1, x0));
+  const V n23 = hn::MulAdd(n2, x3, hn::Mul(n3, x2));
+  return hn::Div(hn::MulAdd(n01, x23, hn::Mul(n23, x01)), hn::Mul(x01, x23));
+}
+/// FLOPs of one sum of quotients, the division among them.
+constexpr std::int64_t kQuotientsFlops = 13;
+
+/// 1 / (1 + 2^w) = (1 - tanh(w ln2 / 2)) / 2 for any finite w.
+/// Type: float32. Maximum error: 2.5e-7 absolute (so 5e-7 in tanh); exactly 1/2 at 0.
+template <class D, class V = hn::Vec<D>>
+HWY_INLINE V falling_logistic(D d, V w) {
+  const V power = exp2_nonpositive(d, hn::Min(w, hn::Set(d, 31.0F)));
+  return fast_reciprocal(d, hn::Add(power, hn::Set(d, 1.0F)));
+}
+
+/// 2^x for x in [-1000, 1000]. Type: float64. Maximum error: 1e-14 relative; exactly 1 at 0.
+/// x = n + f with n the nearest integer; 2^f = e^(f ln2) by its Taylor series of degree 11, whose
+/// remainder is (ln2 / 2)^12 / 12! = 6e-15.
+template <class D, class V = hn::Vec<D>>
+HWY_INLINE V exp2_f64(D d, V x) {
+  const hn::RebindToSigned<D> di;
+  const V magic = hn::Set(d, 6755399441055744.0 + 1023.0);  // 1.5 * 2^52, and the exponent's bias.
+  const V shifted = hn::Add(x, magic);
+  const V f = hn::Mul(hn::Sub(x, hn::Sub(shifted, magic)), hn::Set(d, 0.6931471805599453));
+  const V power = hn::BitCast(d, hn::ShiftLeft<52>(hn::BitCast(di, shifted)));
+  V p = hn::Set(d, 1.0 / 39916800.0);
+  for (const double inverse_factorial :
+       {1.0 / 3628800.0, 1.0 / 362880.0, 1.0 / 40320.0, 1.0 / 5040.0, 1.0 / 720.0, 1.0 / 120.0,
+        1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0}) {
+    p = hn::MulAdd(p, f, hn::Set(d, inverse_factorial));
+  }
+  return hn::Mul(p, power);
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace attnbench::kernels
+HWY_AFTER_NAMESPACE();
+
+#endif  // include guard per target
