@@ -137,7 +137,6 @@ kernels::BlockRows rows_of(const Problem& p, const Blocks& blocks, RandomOf rand
                                   [&](std::int64_t row, std::vector<std::int64_t>& columns) {
                                     const bool all = blocks.is_global(row);
                                     const std::int64_t end = blocks.count;
-                                    const std::int64_t side = std::min(blocks.side, end);
                                     const auto add = [&](std::int64_t from, std::int64_t to) {
                                       from = std::max<std::int64_t>(from, 0);
                                       for (std::int64_t c = from; c < std::min(to, end); ++c)
@@ -146,7 +145,7 @@ kernels::BlockRows rows_of(const Problem& p, const Blocks& blocks, RandomOf rand
                                     if (all) return add(0, end);
                                     add(0, blocks.globals);
                                     add(end - blocks.globals, end);
-                                    add(row - side, row + side + 1);
+                                    add(row - blocks.side, row + blocks.side + 1);
                                     if (const std::int64_t r = blocks.random_row(row); r >= 0) {
                                       const auto& random = random_of(r);
                                       columns.insert(columns.end(), random.begin(), random.end());
