@@ -138,7 +138,7 @@ class Linformer final : public Variant {
 
   std::optional<std::string> unsupported_reason(const Problem& p,
                                                 const ParamValues&) const override {
-    if (p.causal) return "linformer has no causal form: every output sees every key";
+    if (p.causal) return "no causal form: every output sees every key";
     return std::nullopt;
   }
 
