@@ -28,6 +28,8 @@ while [ $# -gt 0 ]; do
   shift
 done
 
+case "$out" in /*) ;; *) out=$PWD/$out ;; esac
+
 start=$EPOCHREALTIME
 say "Packages"
 [ "$install" = no ] || bash "$root/scripts/install_packages.sh" build run
@@ -62,10 +64,14 @@ sweep_s=$(seconds_since "$step")
 
 say "Figures"
 step=$EPOCHREALTIME
-"$attnbench" plot "$out"
+"$attnbench" plot "$out" >/dev/null
 plots_s=$(seconds_since "$step")
 
 say "Done"
+if find_python numpy matplotlib; then
+  (cd "$root" && "$python" -m plot.table "$out" 2>/dev/null) || true
+  echo
+fi
 cat <<END
 table     $out/summary.csv (columns: docs/csv_schema.md)
 figures   $out/time.png, workspace.png, speedup.png, error.png, roofline.png (and .svg)

@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from plot import problems, speedup, unmeasured  # noqa: E402
+from plot import problems, speedup, table, unmeasured  # noqa: E402
 from plot.__main__ import main  # noqa: E402
 from plot.charts import CHARTS  # noqa: E402
 from plot.data import RunError, load_run  # noqa: E402
@@ -331,3 +331,15 @@ def test_manifest_figures_are_read_in_both_forms(tmp_path):
 def test_load_run_raises_a_named_error(tmp_path):
     with pytest.raises(RunError):
         load_run(tmp_path / "nowhere")
+
+
+def test_table_gives_medians_growth_and_status(tmp_path, capsys):
+    rows = [row("flash", 256, 1, time_median_s=0.001), row("flash", 512, 1, time_median_s=0.0041),
+            row("full", 256, 1, time_median_s=2.0), row("full", 512, 1, status="failed")]
+    assert table.main([str(write_run(tmp_path / "run", rows))]) == 0
+    lines = [line.split("  ") for line in capsys.readouterr().out.splitlines()]
+    cells = [[c.strip() for c in line if c.strip()] for line in lines]
+    assert cells[1:] == [["variant", "N=256", "N=512", "x2 N", "error"],
+                         ["flash", "1 ms", "4.1 ms", "x4.1", "2.0e-07"],
+                         ["full", "2 s", "failed", "3.0e-07"]]
+    assert table.main([str(tmp_path / "nowhere")]) == 2
