@@ -1,5 +1,7 @@
 // attnbench plot: hands a run to the Python package plot/.
+#include <filesystem>
 #include <ostream>
+#include <system_error>
 
 #include "cli/command.h"
 #include "cli/help.h"
@@ -33,6 +35,14 @@ class PlotCommand final : public Command {
   }
 
   ExitCode execute(const Context& context) override {
+    // Before anything is set up for it.
+    const std::filesystem::path run = run_;
+    std::error_code ignored;
+    if (!std::filesystem::exists(run / "summary.csv", ignored) &&
+        !std::filesystem::is_regular_file(run, ignored)) {
+      return fail(context, io_error(run_ + ": holds no summary.csv"),
+                  "give the folder that 'attnbench run --out DIR' made");
+    }
     const auto parent = plot_package_parent();
     if (!parent) {
       return fail(context, io_error("the plot package was not found beside this installation"),

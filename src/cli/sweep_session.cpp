@@ -39,7 +39,10 @@ SweepSession::SweepSession(const Context& context, SweepConfig config, measure::
     : context_(context),
       config_(std::move(config)),
       machine_(std::move(machine)),
-      begin_(measure::noise_snapshot()) {}
+      begin_(measure::noise_snapshot()),
+      begin_s_(measure::steady_now_s()) {}
+
+double SweepSession::elapsed_s() const { return measure::steady_now_s() - begin_s_; }
 
 void SweepSession::measure_ceilings(bool brief) {
   // A few percent of the budget: enough for the best of several bursts, little beside the sweep.
@@ -76,6 +79,8 @@ RunOutcome SweepSession::sweep(const SweepPlan& plan, const SweepSettings& setti
                           measure::steady_now_s);
   RunOptions options;
   options.config = config_;
+  // The budget is for all of it: what the ceilings took is spent.
+  options.config.budget_s = std::max(0.5 * config_.budget_s, config_.budget_s - elapsed_s());
   options.run_id = run_id;
   options.done_case_ids = done;
   options.interrupted = guard_.flag();
@@ -101,20 +106,19 @@ void SweepSession::complete_manifest(Manifest& manifest, const RunOutcome& outco
   manifest.finished_at = utc_now();
   manifest.complete = !outcome.interrupted;
   manifest.noise = noise_map(noise);
-  manifest.timing = {
-      {"wall_s", outcome.wall_s},
-      {"timed_s", outcome.timed_s},
-      {"timed_fraction", outcome.wall_s > 0 ? outcome.timed_s / outcome.wall_s : 0.0}};
+  const double wall_s = elapsed_s();
+  manifest.timing = {{"wall_s", wall_s},
+                     {"timed_s", outcome.timed_s},
+                     {"timed_fraction", outcome.timed_s / wall_s}};
   manifest.warnings = measure::doubtful_circumstances(machine_, noise);
 }
 
-void SweepSession::print_summary(const RunDirectory& directory, const RunOutcome& outcome,
-                                 const SweepSettings& settings) const {
-  if (settings.quiet) return;
+void SweepSession::print_summary(const RunDirectory& directory, const RunOutcome& outcome) const {
+  const double wall_s = elapsed_s();
   context_.out << console_table(directory.records()) << '\n';
   context_.out << fmt::format("{}; {} in all, {:.0f}% of it timing kernels\n",
-                              counts_text(directory.records()), duration_text(outcome.wall_s),
-                              outcome.wall_s > 0 ? 100 * outcome.timed_s / outcome.wall_s : 0.0);
+                              counts_text(directory.records()), duration_text(wall_s),
+                              100 * outcome.timed_s / wall_s);
   context_.out << "files: " << directory.file("summary.csv") << ", samples.csv, manifest.json\n";
   context_.out << (outcome.interrupted
                        ? "interrupted: the same command with --resume finishes the run\n"
@@ -145,7 +149,7 @@ ExitCode SweepSession::run(const SweepPlan& plan, const SweepSettings& settings)
   written = directory->write_extra(config_.formats);
   if (written) written = directory->write_manifest(manifest);
   if (!written) return fail(context_, written.error());
-  print_summary(*directory, outcome, settings);
+  if (!settings.quiet) print_summary(*directory, outcome);
   for (const std::string& warning : manifest.warnings) warn(context_, warning);
   if (outcome.interrupted) return ExitCode::interrupted;
   return any_failure(directory->records()) ? ExitCode::check_failed : ExitCode::good;

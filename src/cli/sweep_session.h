@@ -38,14 +38,17 @@ class SweepSession {
                    const std::vector<std::string>& done, RunDirectory& directory,
                    const std::string& run_id, Status& written);
   void complete_manifest(Manifest& manifest, const RunOutcome& outcome) const;
-  void print_summary(const RunDirectory& directory, const RunOutcome& outcome,
-                     const SweepSettings& settings) const;
+  void print_summary(const RunDirectory& directory, const RunOutcome& outcome) const;
+
+  /// Since the session began, the ceilings included.
+  double elapsed_s() const;
 
   const Context& context_;
   SweepConfig config_;
   measure::Machine machine_;
   Ceilings ceilings_;
   measure::NoiseSnapshot begin_;
+  double begin_s_ = 0;
   InterruptGuard guard_;
 };
 

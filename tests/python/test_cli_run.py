@@ -195,6 +195,8 @@ def test_plot(run):
 
 
 def test_plot_takes_the_interpreter_that_is_named(run):
+    (run.folder / "out").mkdir()
+    (run.folder / "out" / "summary.csv").write_text("")
     done = run("plot", "out", env={"ATTNBENCH_PYTHON": "/bin/false"}, code=2)
     assert "ATTNBENCH_PYTHON" in done.stderr
 
