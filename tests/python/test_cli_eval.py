@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import oracle
 import pytest
@@ -325,3 +327,39 @@ def test_bad_calls_are_refused(run, arguments, message):
     assert done.stderr.startswith("attnbench: error: ")
     assert message in done.stderr
     assert not (run.folder / "o.npy").exists()
+
+
+def every_variant(run):
+    return json.loads(run("list", "--json", code=0).stdout)
+
+
+def test_auxiliary_tensors_of_every_variant_can_be_saved_and_given_back(run):
+    q, k, v = draw((1, 2, 2, 70, 70, 16, 16))
+    save(run.folder, q=q, k=k, v=v)
+    seen = set()
+    for variant in every_variant(run):
+        name = variant["name"]
+        first = run("eval", name, *QKV, "--out", f"{name}.npy", "--save-aux", f"aux-{name}",
+                    "--causal=off")
+        if first.returncode == 2:  # Defined for causal problems only, or for other inputs.
+            continue
+        assert first.returncode == 0, (name, first.stderr)
+        saved = sorted((run.folder / f"aux-{name}").glob("*.npy"))
+        given = [flag for path in saved for flag in ("--aux", f"{path.stem}={path}")]
+        # What the tensors do not imply is repeated by the defaults.
+        run("eval", name, *QKV, "--out", "again.npy", "--seed", "99", *given, code=0)
+        assert np.array_equal(np.load(run.folder / f"{name}.npy"),
+                              np.load(run.folder / "again.npy")), name
+        seen.update(path.stem for path in saved)
+    assert {"E", "F", "omega"} <= seen
+
+
+def test_what_a_variant_does_not_define_is_refused(run):
+    save(run.folder, q=ONES, k=ONES, v=ONES)
+    for variant in every_variant(run):
+        if not variant["has_scale"]:
+            done = run("eval", variant["name"], *QKV, *OUT, "--scale", "2", code=2)
+            assert "defines no scale" in done.stderr
+        if not variant["has_dense_weights"]:
+            done = run("eval", variant["name"], *QKV, *OUT, "--weights", "w.npy", code=2)
+            assert "no dense weights" in done.stderr
