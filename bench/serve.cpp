@@ -216,7 +216,13 @@ class Server {
   Json compute(const Json& request) {
     Executor& executor = arenas_.at(request.at("threads").get<int>());
     const double half_s = request.at("seconds").get<double>() / 2;
-    return {{"fma_flops_per_s", measure_fma_flops_per_s(executor, half_s)},
+    // No burst counts that did not get all its threads at once: try again for a while.
+    constexpr int kPatience = 10;
+    double fma_flops_per_s = 0;
+    for (int i = 0; i < kPatience && !(fma_flops_per_s > 0); ++i) {
+      fma_flops_per_s = measure_fma_flops_per_s(executor, half_s);
+    }
+    return {{"fma_flops_per_s", fma_flops_per_s},
             {"exp_per_s", measure_exp_per_s(executor, half_s)}};
   }
 

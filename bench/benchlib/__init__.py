@@ -1,0 +1,1 @@
+"""What the evidence scripts of bench/ share."""
