@@ -11,6 +11,7 @@
 #include <new>
 
 #include "cli/build_info.h"
+#include "cli/fit.h"
 #include "cli/help.h"
 #include "cli/report.h"
 
@@ -24,7 +25,7 @@ struct Entry {
   std::unique_ptr<Command> (*make)();
 };
 
-constexpr std::array<Entry, 7> kCommands{{
+constexpr std::array<Entry, 8> kCommands{{
     {"list", "Every variant: family, exactness, growth laws, parameters.", false,
      make_list_command},
     {"describe", "One variant: formula, source, parameters, auxiliary tensors, cost at a shape.",
@@ -35,6 +36,8 @@ constexpr std::array<Entry, 7> kCommands{{
     {"eval", "Apply a variant to your own tensors (.npy in, .npy out).", true, make_eval_command},
     {"machine", "Measured ceilings of this machine, and how noisy it is now.", true,
      make_machine_command},
+    {"fit", "Growth laws, crossovers, thread scaling and error against time of a run.", false,
+     make_fit_command},
     {"plot", "Draw the plots of a run (PNG and SVG).", false, make_plot_command},
 }};
 
