@@ -9,14 +9,12 @@ namespace {
 
 /// Below this many keys a part costs more in synchronisation than it saves.
 constexpr std::int64_t kKeysPerPart = 256;
-/// Lanes of the narrowest tile: with no more rows than these a head is one tile for every pattern.
-constexpr std::int64_t kOneTile = 16;
 
 }  // namespace
 
 std::int64_t key_splits(const Problem& p, int threads) {
   const std::int64_t heads = p.batch * p.heads_kv;
-  if (heads >= threads || p.seq_q * p.group() > kOneTile) return 1;
+  if (heads >= threads || p.seq_q * p.group() > kTileQueries) return 1;
   const std::int64_t wanted = (threads + heads - 1) / heads;
   return std::clamp<std::int64_t>(p.seq_k / kKeysPerPart, 1, wanted);
 }

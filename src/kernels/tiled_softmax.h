@@ -91,7 +91,7 @@ struct TileWork {
   double pairs = 0;  ///< (query, key) pairs of visited blocks, masked ones included, all heads.
   double exps = 0;   ///< One per pair, and one per lane and block for the rescaling.
 };
-TileWork tiled_softmax_work(const Problem& problem, const KeyPattern& pattern, int threads = 1);
+TileWork tiled_softmax_work(const Problem& problem, const KeyPattern& pattern, int threads);
 
 /// Queries of the tile-th tile of `width` lanes: lanes run over (query, head of the group), heads
 /// fastest.

@@ -38,7 +38,7 @@ std::vector<Problem> build_grid() {
     grid.push_back(make(1, 1, 1, 3, 2, 1, 1, causal));
     grid.push_back(make(1, 1, 1, 300, 300, 128, 128, causal));
     grid.push_back(make(1, 1, 1, 1, 700, 64, 64, causal));
-    grid.push_back(make(1, 6, 1, 2, 600, 48, 20, causal));
+    grid.push_back(make(1, 6, 1, 9, 600, 48, 20, causal));
     Problem interleaved = make(2, 4, 2, 90, 90, 32, 20, causal);
     interleaved.layout = Layout::bnhd;
     grid.push_back(interleaved);
