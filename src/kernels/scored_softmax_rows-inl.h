@@ -1,0 +1,115 @@
+// Products of one query with rows in memory, for keys that no tile of queries shares, compiled once
+// per instruction set.
+
+#if defined(ATTNBENCH_KERNELS_SCORED_SOFTMAX_ROWS_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef ATTNBENCH_KERNELS_SCORED_SOFTMAX_ROWS_INL_H_
+#undef ATTNBENCH_KERNELS_SCORED_SOFTMAX_ROWS_INL_H_
+#else
+#define ATTNBENCH_KERNELS_SCORED_SOFTMAX_ROWS_INL_H_
+#endif
+
+#include <hwy/highway.h>
+
+#include <cstddef>
+
+HWY_BEFORE_NAMESPACE();
+namespace attnbench::kernels {
+namespace HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+#if HWY_TARGET != HWY_SCALAR
+/// Adds the 128-bit blocks of a vector.
+template <class D, class V>
+HWY_INLINE auto sum_of_blocks(D d, V v) {
+  if constexpr (hn::MaxLanes(d) > 4) {
+    const hn::Half<D> half;
+    return sum_of_blocks(half, hn::Add(hn::LowerHalf(half, v), hn::UpperHalf(half, v)));
+  } else {
+    return v;
+  }
+}
+#endif
+
+/// to[i] = sum of the lanes of v[i].
+template <class D, class V>
+HWY_INLINE void store_four_sums(D d, const V (&v)[4], float* to) {
+#if HWY_TARGET == HWY_SCALAR
+  for (int i = 0; i < 4; ++i) to[i] = hn::GetLane(hn::SumOfLanes(d, v[i]));
+#else
+  // Within each block: sums of even and of odd pairs side by side, then both.
+  const hn::RepartitionToWide<D> wide;
+  const auto low = hn::BitCast(
+      wide, hn::Add(hn::InterleaveLower(d, v[0], v[1]), hn::InterleaveUpper(d, v[0], v[1])));
+  const auto high = hn::BitCast(
+      wide, hn::Add(hn::InterleaveLower(d, v[2], v[3]), hn::InterleaveUpper(d, v[2], v[3])));
+  const V sums = hn::Add(hn::BitCast(d, hn::InterleaveLower(wide, low, high)),
+                         hn::BitCast(d, hn::InterleaveUpper(wide, low, high)));
+  hn::StoreU(sum_of_blocks(d, sums), hn::FixedTag<float, 4>(), to);
+#endif
+}
+
+/// out[j] = scale * q . row j of k, j < count; out has room for count rounded up to 4.
+HWY_INLINE void row_dots(const float* HWY_RESTRICT q, const float* HWY_RESTRICT k,
+                         std::ptrdiff_t stride, std::ptrdiff_t count, std::ptrdiff_t dim,
+                         float scale, float* HWY_RESTRICT out) {
+  const hn::ScalableTag<float> d;
+  const auto lanes = static_cast<std::ptrdiff_t>(hn::Lanes(d));
+  for (std::ptrdiff_t j = 0; j < count; j += 4) {
+    const float* row[4];
+    for (std::ptrdiff_t r = 0; r < 4; ++r)
+      row[r] = k + (j + r < count ? j + r : count - 1) * stride;
+    hn::Vec<decltype(d)> sum[4] = {hn::Zero(d), hn::Zero(d), hn::Zero(d), hn::Zero(d)};
+    std::ptrdiff_t at = 0;
+    for (; at + lanes <= dim; at += lanes) {
+      const auto x = hn::LoadU(d, q + at);
+#pragma GCC unroll 4
+      for (int r = 0; r < 4; ++r) sum[r] = hn::MulAdd(x, hn::LoadU(d, row[r] + at), sum[r]);
+    }
+    store_four_sums(d, sum, out + j);
+    for (std::ptrdiff_t r = 0; r < 4; ++r) {
+      for (std::ptrdiff_t i = at; i < dim; ++i) out[j + r] += q[i] * row[r][i];
+      out[j + r] *= scale;
+    }
+  }
+}
+
+/// out[0, dim) = factor * sum over t < count of weight[t] row(t)[0, dim).
+template <class Row>
+HWY_INLINE void weighted_rows(const float* HWY_RESTRICT weight, Row row, std::ptrdiff_t count,
+                              std::ptrdiff_t dim, float factor, float* HWY_RESTRICT out) {
+  const hn::ScalableTag<float> d;
+  using Vec = hn::Vec<decltype(d)>;
+  const auto lanes = static_cast<std::ptrdiff_t>(hn::Lanes(d));
+  std::ptrdiff_t at = 0;
+  for (; at + 4 * lanes <= dim; at += 4 * lanes) {
+    Vec sum[4] = {hn::Zero(d), hn::Zero(d), hn::Zero(d), hn::Zero(d)};
+    for (std::ptrdiff_t t = 0; t < count; ++t) {
+      const Vec w = hn::Set(d, weight[t]);
+      const float* from = row(t) + at;
+#pragma GCC unroll 4
+      for (int v = 0; v < 4; ++v) sum[v] = hn::MulAdd(w, hn::LoadU(d, from + v * lanes), sum[v]);
+    }
+#pragma GCC unroll 4
+    for (int v = 0; v < 4; ++v) {
+      hn::StoreU(hn::Mul(sum[v], hn::Set(d, factor)), d, out + at + v * lanes);
+    }
+  }
+  for (; at + lanes <= dim; at += lanes) {
+    Vec sum = hn::Zero(d);
+    for (std::ptrdiff_t t = 0; t < count; ++t) {
+      sum = hn::MulAdd(hn::Set(d, weight[t]), hn::LoadU(d, row(t) + at), sum);
+    }
+    hn::StoreU(hn::Mul(sum, hn::Set(d, factor)), d, out + at);
+  }
+  for (; at < dim; ++at) {
+    float sum = 0;
+    for (std::ptrdiff_t t = 0; t < count; ++t) sum += weight[t] * row(t)[at];
+    out[at] = factor * sum;
+  }
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace attnbench::kernels
+HWY_AFTER_NAMESPACE();
+
+#endif  // include guard per target
