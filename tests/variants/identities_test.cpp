@@ -11,7 +11,9 @@ namespace {
 
 constexpr double kSame = 3e-6;  // Two float32 evaluations of one function on up to 300 keys.
 
-const Variant& named(const std::string& name) { return *Registry::instance().find(name); }
+const Variant& named(std::string_view name) {
+  return *Registry::instance().find(std::string(name));
+}
 
 VariantRun run_named(const std::string& name, const Problem& problem,
                      const std::map<std::string, std::string>& params = {}) {

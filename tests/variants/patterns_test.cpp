@@ -15,7 +15,9 @@ namespace {
 
 constexpr double kSame = 3e-6;  // Two float32 evaluations of one function on up to 300 keys.
 
-const Variant& named(const std::string& name) { return *Registry::instance().find(name); }
+const Variant& named(std::string_view name) {
+  return *Registry::instance().find(std::string(name));
+}
 
 Problem one_head(std::int64_t seq_q, std::int64_t seq_k, std::int64_t dim) {
   Problem p;
