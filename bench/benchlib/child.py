@@ -10,7 +10,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from typing import Any, Sequence
+from typing import Any, Mapping, Sequence
 
 
 class Refused(Exception):
@@ -35,14 +35,15 @@ def _die_with_parent() -> None:
 class Child:
     """Starts `command` and says hello; `about` is its answer."""
 
-    def __init__(self, name: str, command: Sequence[str], timeout_s: float = 900):
+    def __init__(self, name: str, command: Sequence[str], timeout_s: float = 900,
+                 environment: Mapping[str, str] | None = None):
         self.name = name
         self._timeout_s = timeout_s
         self._buffer = b""
         self._errors = tempfile.TemporaryFile()
         self._process = subprocess.Popen(
             list(map(str, command)), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            stderr=self._errors, preexec_fn=_die_with_parent)
+            stderr=self._errors, env=environment, preexec_fn=_die_with_parent)
         try:
             self.about = self.ask("hello")
         except BaseException:
