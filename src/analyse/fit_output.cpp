@@ -44,6 +44,7 @@ OrderedJson cost_json(const CostAgreement& cost) {
   json["power"] = number(cost.power);
   add_interval(json, "power_ci_low", "power_ci_high", cost.power_interval);
   json["last_exponent"] = number(cost.last_exponent);
+  json["last_growing_exponent"] = number(cost.last_growing_exponent);
   json["verdict"] = to_string(cost.verdict);
   return json;
 }

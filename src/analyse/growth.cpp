@@ -132,6 +132,24 @@ void fit_exponent(Growth& growth, const std::vector<FitPoint>& points) {
   growth.residual_rms = fit->residual_rms;
 }
 
+/// The p of c + a N^p through the three longest lengths: growth that a constant part does not hide.
+/// Nothing where the cost does not rise over both gaps.
+std::optional<double> last_growing_exponent(const std::vector<FitPoint>& points,
+                                            const std::vector<double>& cost) {
+  const std::size_t n = points.size();
+  if (n < 3 || !(cost[n - 1] > cost[n - 2]) || !(cost[n - 2] > cost[n - 3])) return std::nullopt;
+  const double rise = (cost[n - 1] - cost[n - 2]) / (cost[n - 2] - cost[n - 3]);
+  const double long_gap = points[n - 1].x / points[n - 2].x;
+  const double short_gap = points[n - 3].x / points[n - 2].x;
+  double low = 1e-3, high = kMostExponent;
+  for (int i = 0; i < 50; ++i) {
+    const double p = 0.5 * (low + high);
+    const double ratio = (std::pow(long_gap, p) - 1) / (1 - std::pow(short_gap, p));
+    (ratio < rise ? low : high) = p;
+  }
+  return 0.5 * (low + high);
+}
+
 std::optional<CostAgreement> fit_cost(const std::vector<FitPoint>& points, const CostCurve& cost) {
   constexpr double kLeastRange = 1.5;
   if (cost.values.size() != points.size() || points.size() < 3) return std::nullopt;
@@ -160,6 +178,7 @@ std::optional<CostAgreement> fit_cost(const std::vector<FitPoint>& points, const
   const std::size_t last = points.size() - 1;
   agreement.last_exponent = std::log(cost.values[last] / cost.values[last - 1]) /
                             std::log(points[last].x / points[last - 1].x);
+  agreement.last_growing_exponent = last_growing_exponent(points, cost.values);
   agreement.verdict = judge(agreement.power_interval, 1);
   return agreement;
 }
@@ -199,7 +218,9 @@ void reach_verdict(Growth& growth, const std::vector<FitPoint>& points,
   if (growth.cost) {
     const std::size_t last = points.size() - 1;
     const double promised = declared->local_exponent(points[last - 1].x, points[last].x);
-    if (std::abs(growth.cost->last_exponent - promised) <= kAsymptote) {
+    const auto& growing = growth.cost->last_growing_exponent;
+    if (std::abs(growth.cost->last_exponent - promised) <= kAsymptote ||
+        (growing && std::abs(*growing - promised) <= kAsymptote)) {
       growth.verdict = growth.cost->verdict;
       return;
     }

@@ -63,6 +63,8 @@ struct CostAgreement {
   std::optional<Interval> power_interval;
   /// Growth of the cost itself between the two longest lengths.
   double last_exponent = 0;
+  /// The same without the cost's own constant part, from the three longest lengths.
+  std::optional<double> last_growing_exponent;
   Verdict verdict = Verdict::undetermined;
 };
 

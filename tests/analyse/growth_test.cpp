@@ -125,6 +125,17 @@ TEST(Growth, ACostThatDoesNotFollowTheLawExcusesNothing) {
   EXPECT_NE(growth.note.find("grows as N^2.00"), std::string::npos) << growth.note;
 }
 
+// What a thread keeps beside what grows with N: the law is that of the growing part.
+TEST(Growth, AConstantPartOfTheCostHidesNoLaw) {
+  const auto bytes = [](double n) { return 100000 + 12 * n + 100 * std::sqrt(n); };
+  GrowthInput input = input_of(doubling(256, 7), bytes, "N", 0);
+  add_cost(input, "workspace_model_bytes", bytes);
+  const Growth growth = analyse_growth(input);
+  EXPECT_LT(growth.cost->last_exponent, 0.7);
+  EXPECT_NEAR(*growth.cost->last_growing_exponent, 1, 0.1);
+  EXPECT_EQ(growth.verdict, Verdict::agrees) << growth.note;
+}
+
 TEST(Growth, TheCostWithTheSmallestResidualIsUsedAndUselessOnesAreNot) {
   GrowthInput input = input_of(doubling(256, 7), square, "N^2");
   add_cost(input, "flat", [](double) { return 7.0; });
