@@ -11,9 +11,9 @@ namespace {
 
 /// Shorter calls are warmed by a call before each sample; longer ones outlast the refilling of the
 /// caches, and touching the tensors is enough.
-constexpr double kWarmCallBelow_s = 10e-3;
+constexpr double kWarmCallBelow_s = 2e-3;
 /// A first call of this length is as good as a warm one: what a cold start costs is far less.
-constexpr double kFirstCallCounts_s = 0.1;
+constexpr double kFirstCallCounts_s = 0.02;
 constexpr double kPilot_s = 2e-3;
 
 double last_level_cache_bytes(const Ceilings& ceilings) {
