@@ -20,6 +20,52 @@ int lanes_for_window(std::int64_t keys_per_query, std::int64_t group) {
   return kTileQueries;
 }
 
+void BlockCursor::start_stretch() {
+  run_ = next_run_;
+  begin_ = runs_[run_].begin;
+  std::int64_t end = runs_[run_].end;
+  for (++next_run_; next_run_ < runs_.size(); ++next_run_) {
+    const KeyRun& run = runs_[next_run_];
+    if (run.source != runs_[run_].source || run.begin != end) break;
+    end = run.end;
+  }
+  keys_ = end - begin_;
+  blocks_ = (keys_ + kKeyBlock - 1) / kKeyBlock;
+  block_ = 0;
+}
+
+bool BlockCursor::next(KeyBlock& block) {
+  if (block_ == blocks_) {
+    if (next_run_ == runs_.size()) return false;
+    start_stretch();
+  }
+  block.source = runs_[run_].source;
+  block.begin = begin_ + keys_ * block_ / blocks_;
+  block.end = begin_ + keys_ * (block_ + 1) / blocks_;
+  ++block_;
+  while (runs_[run_].end <= block.begin) ++run_;
+  block.first_run = run_;
+  block.masked = false;
+  for (std::size_t r = run_; r < next_run_ && runs_[r].begin < block.end; ++r) {
+    block.masked = block.masked || runs_[r].masked;
+  }
+  return true;
+}
+
+void block_mask(const KeyPattern& pattern, const TileQueries& tile, const std::vector<KeyRun>& runs,
+                const KeyBlock& block, std::uint64_t* bits) {
+  std::int64_t at = block.begin;
+  for (std::size_t r = block.first_run; at < block.end; ++r) {
+    const std::int64_t end = std::min(runs[r].end, block.end);
+    if (runs[r].masked) {
+      pattern.mask(tile, block.source, at, end, bits + (at - block.begin));
+    } else {
+      std::fill(bits + (at - block.begin), bits + (end - block.begin), ~std::uint64_t{0});
+    }
+    at = end;
+  }
+}
+
 void IntervalPattern::runs(const TileQueries& tile, std::vector<KeyRun>& out) const {
   const std::int64_t begin = low(tile.batch, tile.first());
   const std::int64_t end = high(tile.batch, tile.last());

@@ -8,6 +8,8 @@
 namespace attnbench::kernels {
 
 constexpr int kTileQueries = 64;  ///< Lanes of a tile; one bit each in a mask word.
+/// Most keys in a block: S^T of a block is 64 x 64 floats, 16 KiB.
+constexpr int kKeyBlock = 64;
 
 /// The queries of one tile. Lanes are ordered by position; with grouped heads several lanes share
 /// one position.
@@ -40,6 +42,35 @@ class KeyPattern {
   virtual void mask(const TileQueries& tile, int source, std::int64_t begin, std::int64_t end,
                     std::uint64_t* bits) const = 0;
 };
+
+/// At most kKeyBlock consecutive keys of one source, which a tile handles in one step.
+struct KeyBlock {
+  int source = 0;
+  std::int64_t begin = 0;
+  std::int64_t end = 0;
+  bool masked = false;        ///< Overlaps a masked run.
+  std::size_t first_run = 0;  ///< The run that `begin` is in.
+};
+
+/// Cuts runs into blocks: runs that follow each other without a gap form one stretch of keys, which
+/// is cut evenly, so that short masked runs at a border do not become short blocks.
+class BlockCursor {
+ public:
+  explicit BlockCursor(const std::vector<KeyRun>& runs) : runs_(runs) {}
+  /// The next block, or false at the end.
+  bool next(KeyBlock& block);
+
+ private:
+  void start_stretch();
+  const std::vector<KeyRun>& runs_;
+  std::size_t next_run_ = 0;  // First run after the current stretch.
+  std::size_t run_ = 0;       // Run that the next block begins in.
+  std::int64_t begin_ = 0, keys_ = 0, blocks_ = 0, block_ = 0;
+};
+
+/// Mask words of a masked block: all lanes for keys of unmasked runs.
+void block_mask(const KeyPattern& pattern, const TileQueries& tile, const std::vector<KeyRun>& runs,
+                const KeyBlock& block, std::uint64_t* bits);
 
 /// Query i reads the keys of one interval [low(i), high(i)); both ends never decrease with i.
 class IntervalPattern : public KeyPattern {

@@ -135,16 +135,16 @@ HWY_INLINE void narrow_values(const float* v, std::ptrdiff_t v_stride, std::ptrd
 }
 
 template <int L>
-void narrow_block(const TileJob& job, const KeyRun& run, std::int64_t begin, std::int64_t end,
-                  NarrowBuffers& b) {
+void narrow_block(const TileJob& job, const KeyBlock& block, NarrowBuffers& b) {
   const hn::ScalableTag<float> d;
   const auto lanes = static_cast<std::ptrdiff_t>(hn::Lanes(d));
-  const SourceRows& source = job.sources[static_cast<std::size_t>(run.source)];
-  const std::ptrdiff_t keys = end - begin;
+  const SourceRows& source = job.sources[static_cast<std::size_t>(block.source)];
+  const std::int64_t begin = block.begin;
+  const std::ptrdiff_t keys = block.end - begin;
   narrow_scores<L>(source.k + begin * source.k_stride, source.k_stride, keys, job.dim_qk, b);
-  if (run.masked) {
+  if (block.masked) {
     std::uint64_t mask[kKeyBlock];
-    job.pattern->mask(job.queries, run.source, begin, end, mask);
+    block_mask(*job.pattern, job.queries, *job.runs, block, mask);
     for (int lane = 0; lane < L; ++lane) {
       for (std::ptrdiff_t j = 0; j < keys; ++j) {
         if ((mask[j] >> lane & 1) == 0) b.scores[lane * kKeyBlock + j] = kMinusInfinity;
@@ -187,11 +187,8 @@ void narrow_tile(TileJob& job) {
   }
   job.runs->clear();
   job.pattern->runs(job.queries, *job.runs);
-  for (const KeyRun& run : *job.runs) {
-    for (std::int64_t begin = run.begin; begin < run.end; begin += kKeyBlock) {
-      narrow_block<L>(job, run, begin, std::min<std::int64_t>(begin + kKeyBlock, run.end), b);
-    }
-  }
+  BlockCursor blocks(*job.runs);
+  for (KeyBlock block; blocks.next(block);) narrow_block<L>(job, block, b);
   for (int lane = 0; lane < L; ++lane) {
     float factor = 1;
     if (job.finish) {

@@ -117,16 +117,16 @@ void softmax_block(float* scores, std::ptrdiff_t keys, const std::uint64_t* mask
   }
 }
 
-/// One block of at most kKeyBlock keys: scores, softmax, weighted values.
-void key_block(const TileJob& job, const TileBuffers& t, const KeyRun& run, std::int64_t begin,
-               std::int64_t end, bool first) {
-  const SourceRows& source = job.sources[static_cast<std::size_t>(run.source)];
-  const std::ptrdiff_t keys = end - begin;
+/// Scores, softmax and weighted values of one block.
+void key_block(const TileJob& job, const TileBuffers& t, const KeyBlock& block, bool first) {
+  const SourceRows& source = job.sources[static_cast<std::size_t>(block.source)];
+  const std::int64_t begin = block.begin;
+  const std::ptrdiff_t keys = block.end - begin;
   gemm<ALayout::row_major>(keys, t.columns, job.dim_qk, source.k + begin * source.k_stride,
                            source.k_stride, t.q, kLanes, t.scores, kLanes, Old::overwrite);
-  if (run.masked) {
+  if (block.masked) {
     std::uint64_t mask[kKeyBlock];
-    job.pattern->mask(job.queries, run.source, begin, end, mask);
+    block_mask(*job.pattern, job.queries, *job.runs, block, mask);
     softmax_block<true>(t.scores, keys, mask, t);
   } else {
     softmax_block<false>(t.scores, keys, nullptr, t);
@@ -171,12 +171,8 @@ void run_tile_target(TileJob& job) {
   job.runs->clear();
   job.pattern->runs(job.queries, *job.runs);
   bool first = !job.resume;
-  for (const KeyRun& run : *job.runs) {
-    for (std::int64_t begin = run.begin; begin < run.end; begin += kKeyBlock) {
-      key_block(job, t, run, begin, std::min<std::int64_t>(begin + kKeyBlock, run.end), first);
-      first = false;
-    }
-  }
+  BlockCursor blocks(*job.runs);
+  for (KeyBlock block; blocks.next(block); first = false) key_block(job, t, block, first);
   if (first) std::fill_n(t.acc, job.dim_v * kLanes, 0.0F);
   store_result(job, t);
 }
@@ -348,11 +344,11 @@ TileWork tile_work(const TileQueries& queries, const KeyPattern& pattern,
   TileWork work;
   runs.clear();
   pattern.runs(queries, runs);
-  for (const KeyRun& run : runs) {
-    const auto keys = static_cast<double>(run.end - run.begin);
-    const auto blocks = std::ceil(keys / kKeyBlock);
+  BlockCursor blocks(runs);
+  for (KeyBlock block; blocks.next(block);) {
+    const auto keys = static_cast<double>(block.end - block.begin);
     work.pairs += keys * queries.lanes;
-    work.exps += (keys + blocks) * queries.lanes;
+    work.exps += (keys + 1) * queries.lanes;
   }
   return work;
 }

@@ -19,9 +19,6 @@
 
 namespace attnbench::kernels {
 
-/// Key rows in a block: S^T of a block is 64 x 64 floats, 16 KiB.
-constexpr int kKeyBlock = 64;
-
 constexpr int kMaxSources = 4;  ///< Key sources of one call.
 
 /// Keys and values that runs refer to, as [B, Hkv, keys, D] and [B, Hkv, keys, Dv].
