@@ -25,7 +25,7 @@ from benchlib import compare_report, environment, session
 from benchlib.cells import Cell, parse_cell
 from benchlib.child import Child, ChildDied, Refused
 from benchlib.environment import NoiseMeter
-from benchlib.stats import iterations_for
+from benchlib.stats import geometric_mean, iterations_for
 from benchlib.store import Store
 from benchlib.sweep import OutOfTime
 
@@ -92,8 +92,8 @@ class Launch:
             child.close()
 
     def value(self, cell: Cell) -> dict[str, float | str]:
-        """The cell's mean log ratio over its quads, and the fastest sample of each build; or the
-        error that kept one of them from running it."""
+        """The cell's mean log ratio over its quads, and the mean time of each build; or the error
+        that kept one of them from running it."""
         try:
             calls_s = {name: child.ask("prepare", id="cell", **cell.request())["warm_call_s"]
                        for name, child in self._children.items()}
@@ -107,8 +107,8 @@ class Launch:
                 logs.append(log_ratio(quad, taken))
                 for which, sample_s in zip(quad, taken):
                     samples[which].append(sample_s)
-            return {"log_ratio": sum(logs) / len(logs),
-                    "base_s": min(samples["B"]), "head_s": min(samples["H"])}
+            return {"log_ratio": sum(logs) / len(logs), "base_s": geometric_mean(samples["B"]),
+                    "head_s": geometric_mean(samples["H"])}
         finally:
             for child in self._children.values():
                 child.ask("drop", id="cell")

@@ -6,8 +6,8 @@
 
 Peers are PyTorch's scaled_dot_product_attention (flash and math backends) and ONNX Runtime's
 MultiHeadAttention: those that the Python that runs this can import (torch >= 2; onnxruntime and
-onnx). Each contestant is a process of its own, and one runs at a time; a round is every contestant
-in random order and then in the reverse order. bench/README.md explains the columns.
+onnx). Each library has a process of its own, and the others are stopped meanwhile; a round is every
+contestant in random order and then in the reverse order. bench/README.md explains the columns.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ import hashlib
 import random
 import sys
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Iterator
 
 from benchlib import environment, peers_report, session
 from benchlib.cells import Cell
@@ -40,6 +41,16 @@ class Contestant:
     child: Child
     variant: str  # Of attnbench; the peer's name for peers.
 
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Its process runs only in here: thread pools of peers go on spinning for some 50
+        milliseconds after a call, on the CPUs of whoever is next."""
+        self.child.resume()
+        try:
+            yield
+        finally:
+            self.child.pause()
+
 
 def parse_arguments(argv: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__,
@@ -57,9 +68,6 @@ def parse_arguments(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--heads", type=int, default=8, help="(default: 8)")
     parser.add_argument("--causal", type=session.words, default=["off", "on"],
                         help="off, on or both (default: off,on)")
-    parser.add_argument("--settle", type=float, default=0.02, metavar="S",
-                        help="pause after each sample, in which a peer's threads stop spinning "
-                        "(default: %(default)s)")
     arguments = parser.parse_args(argv)
     for peer in arguments.peers:
         if peer not in PEERS:
@@ -68,7 +76,7 @@ def parse_arguments(argv: list[str]) -> argparse.Namespace:
         parser.error("--causal is off, on or off,on")
     if arguments.quick:
         arguments.seq, arguments.dim, arguments.heads = [64], [32], 2
-        arguments.rounds, arguments.sample, arguments.settle = 2, 0.001, 0.0
+        arguments.rounds, arguments.sample = 2, 0.001
     return arguments
 
 
@@ -90,7 +98,8 @@ def enter_contestants(stack: ExitStack, arguments: argparse.Namespace,
         except (Refused, ChildDied) as why:
             session.say(f"left out: {why}")
             continue
-        session.say(f"{peer}: {child.about['peer']} ({child.about['built_with']})")
+        child.pause()
+        session.say(f"{peer}: {peers_report.about_text(child.about)}")
         found.append(Contestant(peer, child, peer))
     return found
 
@@ -132,7 +141,8 @@ class Match:
         finally:
             for contestant in self._ready:
                 try:
-                    contestant.child.ask("drop", id=contestant.name)
+                    with contestant.turn():
+                        contestant.child.ask("drop", id=contestant.name)
                 except (ChildDied, Refused):
                     pass  # What ended it is being raised already.
 
@@ -142,7 +152,8 @@ class Match:
             about = {"group": self._group, "contestant": contestant.name,
                      "problem": self._shape.request(), "isa": self._shape.isa}
             try:
-                answer = contestant.child.ask("prepare", id=contestant.name, **request)
+                with contestant.turn():
+                    answer = contestant.child.ask("prepare", id=contestant.name, **request)
             except Refused as why:
                 session.say(f"  {contestant.name}: {why.kind}: {why}")
                 self._store.append("refused", **about, error=why.kind, message=str(why))
@@ -158,10 +169,10 @@ class Match:
         for contestant in mirrored_order(list(self._ready), random.Random()):
             call_s = self._ready[contestant]
             iterations = iterations_for(call_s, self._arguments.sample)
-            answer = contestant.child.ask("time", id=contestant.name, iterations=iterations,
-                                          warm=warm_calls(call_s))
+            with contestant.turn():
+                answer = contestant.child.ask("time", id=contestant.name, iterations=iterations,
+                                              warm=warm_calls(call_s))
             samples[contestant.name].append(answer["wall_s"] / iterations)
-            time.sleep(self._arguments.settle)
         self._store.append("round", group=self._group, round=index, noise=noise.figures(),
                            samples=samples,
                            times={name: geometric_mean(both) for name, both in samples.items()})

@@ -88,8 +88,29 @@ class Child:
         words = self._errors.read().decode(errors="replace").strip()
         return f"{self.name}: {what}" + (f": {words[-800:]}" if words else "")
 
+    def pause(self) -> None:
+        """Stops the process, threads that spin for more work included, until resume(); returns
+        when it has stopped."""
+        os.kill(self.pid, signal.SIGSTOP)
+        deadline = time.monotonic() + 1
+        while self._state() not in "TZX" and time.monotonic() < deadline:
+            time.sleep(0.0001)
+
+    def resume(self) -> None:
+        os.kill(self.pid, signal.SIGCONT)
+
+    def _state(self) -> str:
+        """R, S, T (stopped), Z (ended), ...; X when there is no such process."""
+        try:
+            with open(f"/proc/{self.pid}/stat", encoding="utf-8", errors="replace") as file:
+                return file.read().rpartition(")")[2].split()[0]
+        except OSError:
+            return "X"
+
     def close(self) -> None:
-        """Ends the process; nothing happens when it has ended already."""
+        """Ends the process, paused or not; nothing happens when it has ended already."""
+        if self._process.poll() is None:
+            self.resume()
         if self._process.stdin and not self._process.stdin.closed:
             try:
                 self._process.stdin.close()

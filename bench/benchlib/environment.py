@@ -49,7 +49,8 @@ def machine() -> dict[str, Any]:
         "cpu_model": cpu_model(), "cpus": len(os.sched_getaffinity(0)), "caches": caches(),
         "memory_bytes": int(memory) * 1024, "kernel": platform.release(),
         "governor": _text("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
-        "virtualised": " hypervisor " in _text("/proc/cpuinfo"), "python": platform.python_version(),
+        "virtualised": " hypervisor " in _text("/proc/cpuinfo"),
+        "python": platform.python_version(),
     }
 
 

@@ -41,24 +41,30 @@ class Matches:
 
     def contestants(self) -> list[str]:
         """Ours first, then the others by name."""
-        names = {name for rounds in self.rounds.values() for times in rounds for name in times}
+        names = {name for rounds in self.rounds.values() for one in rounds for name in one}
         return [OURS, *sorted(names - {OURS})]
 
 
+def about_text(facts: dict[str, str]) -> str:
+    """"torch 2.13.0 (AVX512 mkl)"."""
+    return facts["peer"] + (f" ({facts['built_with']})" if facts.get("built_with") else "")
+
+
 def _row(matches: Matches, group: str, names: list[str]) -> list[str]:
-    shape, rounds = matches.shapes[group], matches.rounds[group]
-    row = [f"{'causal' if shape.causal else 'full'}", str(shape.dim), str(shape.seq_q),
-           str(shape.threads)]
-    flops = matches.useful_flops[group]
+    """One shape: the rate of each contestant, then its time over ours."""
+    shape, flops = matches.shapes[group], matches.useful_flops[group]
+    rates, ratios = [], []
     for name in names:
-        both = [times for times in rounds if name in times and OURS in times]
-        row.append(significant(flops / median([times[name] for times in both]) / 1e9)
-                   if both else "-")
-    for name in names[1:]:
-        both = [times for times in rounds if name in times and OURS in times]
-        row.append(times(ratio([t[name] for t in both], [t[OURS] for t in both]))
-                   if both else "-")
-    return row
+        rounds = [r for r in matches.rounds[group] if name in r and OURS in r]
+        if not rounds:
+            rates.append("-")
+            ratios.append("-")
+            continue
+        theirs, ours = [r[name] for r in rounds], [r[OURS] for r in rounds]
+        rates.append(significant(flops / median(theirs) / 1e9))
+        ratios.append(times(ratio(theirs, ours)))
+    mask = "causal" if shape.causal else "full"
+    return [mask, str(shape.dim), str(shape.seq_q), str(shape.threads), *rates, *ratios[1:]]
 
 
 def report(path: Path, build: str) -> str:
@@ -66,13 +72,15 @@ def report(path: Path, build: str) -> str:
     names = matches.contestants()
     headers = ["mask", "D", "N", "T", *[f"{name} GF/s" for name in names],
                *[f"{name} / {OURS}" for name in names[1:]]]
-    def order(group: str):
+
+    def order(group: str) -> tuple[bool, int, int, int]:
         shape = matches.shapes[group]
         return shape.causal, shape.dim, shape.threads, shape.seq_q
+
     rows = [_row(matches, group, names) for group in sorted(matches.rounds, key=order)
             if group in matches.useful_flops]
-    about = "; ".join(f"{name}: {facts['peer']} ({facts['built_with']})"
-                      for name, facts in matches.session.get("peers", {}).items())
+    peers = matches.session.get("peers", {})
+    about = "; ".join(f"{name}: {about_text(facts)}" for name, facts in peers.items())
     others = [noise["others"] for noise in matches.noise] or [0.0]
     counts = [len(rounds) for rounds in matches.rounds.values()] or [0]
     text = (f"{session_lines(matches.session)}\n{OURS} and full are attnbench's, on "

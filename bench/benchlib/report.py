@@ -156,7 +156,8 @@ def shape_text(cell: Cell) -> str:
 
 def edges_table(series: Series) -> str:
     """Rates of each shape, and over the base shape's in the same rounds."""
-    headers = ["edge", "isa", "shape", "T", "ms", "useful GF/s", "roofline", "rate / base's", "base"]
+    headers = ["edge", "isa", "shape", "T", "ms", "useful GF/s", "roofline", "rate / base's",
+               "base"]
     rows = []
     for group, cell in in_section(series, "edges"):
         base = series.base_of(group, cell)
@@ -189,7 +190,8 @@ _TITLES: dict[str, tuple[str, Callable[[Series], str]]] = {
 
 def full_report(series: Series) -> str:
     counts = [series.rounds(group) for group in series.cells]
-    rounds = f"{min(counts)} to {max(counts)}" if len(set(counts)) > 1 else str(max(counts, default=0))
+    fewest, most = min(counts, default=0), max(counts, default=0)
+    rounds = f"{fewest} to {most}" if fewest < most else str(most)
     text = (f"{session_lines(series.session)}\nMedians of {rounds} rounds, ± half of the 95% "
             f"interval; {series.noise_line()}.\nCeilings, median (range) over rounds: "
             f"{series.rates_line()}.\n")
