@@ -67,7 +67,7 @@ std::int64_t sample_segment(std::int64_t seq_k) {
 std::int64_t topk_slots(std::int64_t seq_k, std::int64_t count) {
   constexpr std::int64_t kSlack = 2 * kKeyBlock;
   const std::int64_t keys = (seq_k + kKeyBlock - 1) / kKeyBlock * kKeyBlock;
-  return count >= keys ? keys : std::min(keys, 2 * count + kSlack);
+  return count >= keys ? keys : std::min(keys, (2 * count + kSlack + 15) / 16 * 16);
 }
 
 std::size_t argmax_floats(const Problem& p) {
@@ -81,8 +81,7 @@ std::size_t sampled_floats(const Problem& p) {
 
 std::size_t topk_floats(const Problem& p, std::int64_t count) {
   const std::int64_t slots = topk_slots(p.seq_k, count);
-  return static_cast<std::size_t>((p.dim_qk + kKeyBlock) * kTileQueries + (slots + 15) / 16 * 16 +
-                                  2 * slots * kTileQueries);
+  return static_cast<std::size_t>((p.dim_qk + kKeyBlock + 2 * slots) * kTileQueries);
 }
 
 void argmax_attention(const Problem& p, double scale, const Inputs& inputs, TensorView output,

@@ -6,15 +6,11 @@
 #include <hwy/highway.h>
 
 #include <algorithm>
-#include <bit>
-#include <cstring>
-#include <functional>
 #include <limits>
 
-#include "kernels/materialised_softmax.h"
 #include "kernels/op_count.h"
-#include "kernels/scored_softmax-inl.h"
 #include "kernels/scored_softmax_choice.h"
+#include "kernels/scored_softmax_choose-inl.h"
 #include "kernels/scored_softmax_choose.h"
 #include "kernels/scored_softmax_rows-inl.h"
 
@@ -23,31 +19,6 @@ namespace attnbench::kernels {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 namespace {
-
-constexpr float kNone = -std::numeric_limits<float>::infinity();
-
-/// Calls block(begin, keys) after the logits of each block of keys stand in `scores`; keys that a
-/// lane may not read are -infinity. Blocks are at multiples of kKeyBlock.
-template <class Block>
-HWY_INLINE void for_each_block(const ChoiceTile& job, float* packed, float* scores, Block block) {
-  const TileQueries& queries = job.tile.queries;
-  const std::int64_t dim = job.problem.dim_qk;
-  const std::ptrdiff_t columns = padded_lanes(queries.lanes);
-  pack_transposed(job.tile.q_rows, queries.lanes, columns, dim, job.scale, packed, kLaneStride);
-  const std::int64_t common = lane_keys(job, 0), total = lane_keys(job, queries.lanes - 1);
-  for (std::int64_t begin = 0; begin < total; begin += kKeyBlock) {
-    const std::int64_t end = std::min<std::int64_t>(begin + kKeyBlock, total);
-    gemm<ALayout::row_major>(end - begin, columns, dim, job.k + begin * job.k_stride, job.k_stride,
-                             packed, kLaneStride, scores, kLaneStride, Old::overwrite);
-    if (end > common) {
-      std::uint64_t mask[kKeyBlock];
-      job.pattern.mask(queries, 0, begin, end, mask);
-      apply_mask(scores, end - begin, mask, columns);
-    }
-    block(begin, end - begin);
-    count_ops((end - begin) * queries.lanes * dim, 0);
-  }
-}
 
 /// Copies the value row of key `j`, or zeros when there is none.
 void copy_value(const ChoiceTile& job, int lane, std::int64_t j) {
@@ -221,99 +192,10 @@ void sampled_target(const ChoiceTile& job, const float* uniform) {
   }
 }
 
-/// A candidate as one integer, larger for a larger logit and, among equals, for a lower index.
-HWY_INLINE std::uint64_t candidate(float logit, std::int64_t index) {
-  // + 0 makes -0 and 0 equal, as logits are compared.
-  const auto bits = std::bit_cast<std::uint32_t>(logit + 0.0F);
-  const std::uint32_t ordered = (bits & 0x80000000U) != 0 ? ~bits : bits | 0x80000000U;
-  return std::uint64_t{ordered} << 32 | (0xffffffffU - static_cast<std::uint32_t>(index));
-}
-HWY_INLINE float logit_of(std::uint64_t c) {
-  const auto ordered = static_cast<std::uint32_t>(c >> 32);
-  return std::bit_cast<float>((ordered & 0x80000000U) != 0 ? ordered & 0x7fffffffU : ~ordered);
-}
-HWY_INLINE std::int64_t index_of(std::uint64_t c) {
-  return static_cast<std::int64_t>(0xffffffffU - static_cast<std::uint32_t>(c));
-}
-
-/// The lists of candidates of a tile: a logit enters when it is above its lane's threshold, the
-/// wanted count's smallest so far.
-struct Candidates {
-  std::uint64_t* list;  // [64][slots]
-  std::int64_t slots;
-  std::int64_t wanted;
-  alignas(64) float threshold[kTileQueries];
-  std::int64_t size[kTileQueries];
-
-  std::uint64_t* of(int lane) { return list + lane * slots; }
-  /// Cuts a lane's list back to the wanted count.
-  void cut(int lane) {
-    if (size[lane] <= wanted) return;
-    std::uint64_t* from = of(lane);
-    std::nth_element(from, from + wanted - 1, from + size[lane], std::greater<>());
-    size[lane] = wanted;
-    threshold[lane] = logit_of(from[wanted - 1]);
-  }
-};
-
-/// Lanes whose logit of one key is above their threshold.
-HWY_INLINE std::uint64_t above_threshold(const float* scores, const Candidates& c,
-                                         std::ptrdiff_t columns) {
-  const hn::ScalableTag<float> d;
-  const auto lanes = static_cast<std::ptrdiff_t>(hn::Lanes(d));
-  std::uint64_t word = 0;
-  for (std::ptrdiff_t at = 0; at < columns; at += lanes) {
-    std::uint64_t part = 0;
-    hn::StoreMaskBits(d, hn::Gt(hn::Load(d, scores + at), hn::Load(d, c.threshold + at)),
-                      reinterpret_cast<std::uint8_t*>(&part));
-    word |= part << at;
-  }
-  return word;
-}
-
-void topk_target(const ChoiceTile& job, std::int64_t count) {
-  const int lanes = job.tile.queries.lanes;
-  const std::ptrdiff_t columns = padded_lanes(lanes);
-  float* packed = job.scratch;
-  float* scores = packed + job.problem.dim_qk * kLaneStride;
-  float* weights = scores + kKeyBlock * kLaneStride;
-  Candidates c{};
-  c.slots = topk_slots(job.problem.seq_k, count);
-  c.wanted = count;
-  c.list = reinterpret_cast<std::uint64_t*>(weights + (c.slots + 15) / 16 * 16);
-  std::fill_n(c.threshold, kTileQueries, kNone);
-  // Lanes beyond the tile's hold no query.
-  std::fill(c.threshold + lanes, c.threshold + kTileQueries, -kNone);
-  for_each_block(job, packed, scores, [&](std::int64_t begin, std::ptrdiff_t keys) {
-    for (int lane = 0; lane < lanes; ++lane) {
-      if (c.size[lane] + keys > c.slots) c.cut(lane);
-    }
-    for (std::ptrdiff_t j = 0; j < keys; ++j) {
-      const float* row = scores + j * kLaneStride;
-      for (std::uint64_t word = above_threshold(row, c, columns); word != 0; word &= word - 1) {
-        const int lane = std::countr_zero(word);
-        c.of(lane)[c.size[lane]++] = candidate(row[lane], begin + j);
-      }
-    }
-  });
-  for (int lane = 0; lane < lanes; ++lane) {
-    c.cut(lane);
-    const std::uint64_t* list = c.of(lane);
-    const std::int64_t size = c.size[lane];
-    for (std::int64_t t = 0; t < size; ++t) weights[t] = logit_of(list[t]);
-    const float inverse_sum = softmax_row(weights, size, size);
-    weighted_rows(
-        weights, [&](std::ptrdiff_t t) { return job.v + index_of(list[t]) * job.v_stride; }, size,
-        job.problem.dim_v, inverse_sum, job.tile.out_rows[lane]);
-    count_ops(size * job.problem.dim_v, size);
-  }
-}
-
 }  // namespace
 
 void argmax_entry(const ChoiceTile& job) { argmax_target(job); }
 void sampled_entry(const ChoiceTile& job, const float* uniform) { sampled_target(job, uniform); }
-void topk_entry(const ChoiceTile& job, std::int64_t count) { topk_target(job, count); }
 
 }  // namespace HWY_NAMESPACE
 }  // namespace attnbench::kernels
@@ -324,16 +206,11 @@ namespace attnbench::kernels {
 namespace {
 HWY_EXPORT(argmax_entry);
 HWY_EXPORT(sampled_entry);
-HWY_EXPORT(topk_entry);
 }  // namespace
 
 void run_argmax_tile(const ChoiceTile& job) { HWY_DYNAMIC_DISPATCH(argmax_entry)(job); }
 void run_sampled_tile(const ChoiceTile& job, const float* uniform) {
   HWY_DYNAMIC_DISPATCH(sampled_entry)(job, uniform);
 }
-void run_topk_tile(const ChoiceTile& job, std::int64_t count) {
-  HWY_DYNAMIC_DISPATCH(topk_entry)(job, count);
-}
-
 }  // namespace attnbench::kernels
 #endif  // HWY_ONCE

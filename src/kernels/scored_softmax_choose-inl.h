@@ -1,0 +1,53 @@
+// Blocks of logits of a tile of queries, compiled once per instruction set.
+
+#if defined(ATTNBENCH_KERNELS_SCORED_SOFTMAX_CHOOSE_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef ATTNBENCH_KERNELS_SCORED_SOFTMAX_CHOOSE_INL_H_
+#undef ATTNBENCH_KERNELS_SCORED_SOFTMAX_CHOOSE_INL_H_
+#else
+#define ATTNBENCH_KERNELS_SCORED_SOFTMAX_CHOOSE_INL_H_
+#endif
+
+#include <hwy/highway.h>
+
+#include <algorithm>
+#include <limits>
+
+#include "kernels/op_count.h"
+#include "kernels/scored_softmax-inl.h"
+#include "kernels/scored_softmax_choose.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace attnbench::kernels {
+namespace HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+constexpr float kNone = -std::numeric_limits<float>::infinity();
+
+/// Calls block(begin, keys) after the logits of each block of keys stand in `scores`; keys that a
+/// lane may not read are -infinity. Blocks are at multiples of kKeyBlock.
+template <class Block>
+HWY_INLINE void for_each_block(const ChoiceTile& job, float* packed, float* scores, Block block) {
+  const TileQueries& queries = job.tile.queries;
+  const std::int64_t dim = job.problem.dim_qk;
+  const std::ptrdiff_t columns = padded_lanes(queries.lanes);
+  pack_transposed(job.tile.q_rows, queries.lanes, columns, dim, job.scale, packed, kLaneStride);
+  const std::int64_t common = lane_keys(job, 0), total = lane_keys(job, queries.lanes - 1);
+  for (std::int64_t begin = 0; begin < total; begin += kKeyBlock) {
+    const std::int64_t end = std::min<std::int64_t>(begin + kKeyBlock, total);
+    gemm<ALayout::row_major>(end - begin, columns, dim, job.k + begin * job.k_stride, job.k_stride,
+                             packed, kLaneStride, scores, kLaneStride, Old::overwrite);
+    if (end > common) {
+      std::uint64_t mask[kKeyBlock];
+      job.pattern.mask(queries, 0, begin, end, mask);
+      apply_mask(scores, end - begin, mask, columns);
+    }
+    block(begin, end - begin);
+    count_ops((end - begin) * queries.lanes * dim, 0);
+  }
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace attnbench::kernels
+HWY_AFTER_NAMESPACE();
+
+#endif  // include guard per target
