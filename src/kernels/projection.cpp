@@ -9,9 +9,9 @@
 namespace attnbench::kernels {
 namespace {
 
-/// Rows per task. oneDNN copies the weights into its own order in every call: 512 rows hide that,
-/// and still give two threads work at a length of 1024.
-constexpr std::int64_t kProjectionRows = 512;
+/// Rows per task. oneDNN copies the weights into its own order in every call: 256 rows hide that
+/// (512 are not faster at a width of 512), and give two threads work from a length of 512 on.
+constexpr std::int64_t kProjectionRows = 256;
 
 std::int64_t length(const RowProjection& p, std::int64_t b) {
   return p.lengths.empty() ? p.from.shape[2] : p.lengths[static_cast<std::size_t>(b)];
