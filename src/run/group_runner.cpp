@@ -24,6 +24,19 @@ double last_level_cache_bytes(const Ceilings& ceilings) {
   return largest > 0 ? static_cast<double>(largest) : PlanRates{}.last_level_cache_bytes;
 }
 
+using Totals = std::vector<std::optional<std::int64_t>>;
+
+EventCounts events_per_call(const Totals& before, const Totals& after, std::int64_t calls) {
+  EventCounts counts;
+  for (std::size_t i = 0; i < before.size(); ++i) {
+    counts.emplace_back();
+    if (before[i] && after[i]) {
+      counts.back() = static_cast<double>(*after[i] - *before[i]) / static_cast<double>(calls);
+    }
+  }
+  return counts;
+}
+
 RowStatus status_of(const Error& error) {
   return error.kind == Error::Kind::out_of_memory ? RowStatus::out_of_memory : RowStatus::failed;
 }
@@ -264,8 +277,11 @@ std::optional<double> GroupRunner::take_sample(Candidate& candidate, int round, 
   const double begin_s = measure::steady_now_s();
   try {
     make_ready(candidate);
+    const auto counted_before = state_.counters.read();
     const measure::TimedSample sample = candidate.sampler->sample(candidate.inner);
     candidate.samples.push_back(sample);
+    candidate.counts.push_back(
+        events_per_call(counted_before, state_.counters.read(), sample.iterations));
     state_.outcome.timed_s += sample.wall_s * static_cast<double>(sample.iterations);
     samples_.push_back({row_of(candidate.index).axes.case_id(), round, order, sample.iterations,
                         sample.wall_s, sample.cpu_s, sample.start_s - state_.start_s});
@@ -283,6 +299,7 @@ void GroupRunner::finish(Candidate& candidate, measure::Stop stop) {
   if (candidate.failed || candidate.samples.empty()) return;
   Record& row = row_of(candidate.index);
   fill_timing(row, spec(candidate.index), candidate.samples, stop, state_.ceilings);
+  fill_counters(row, candidate.counts);
   if (stop == measure::Stop::no) {
     add_reason(row, fmt::format("interrupted after {} rounds", candidate.samples.size()));
   }

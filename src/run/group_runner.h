@@ -10,6 +10,7 @@
 #include "measure/sampler.h"
 #include "run/prepared_case.h"
 #include "run/reference_cache.h"
+#include "run/row.h"
 #include "run/sweep_state.h"
 
 namespace attnbench::run {
@@ -35,6 +36,7 @@ class GroupRunner {
     double call_s = 0;
     std::int64_t inner = 1;
     std::vector<measure::TimedSample> samples;
+    std::vector<EventCounts> counts;  ///< Of each sample.
     bool failed = false;
   };
 

@@ -3,7 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <vector>
+#include <cmath>
 
 #include "run/repro.h"
 
@@ -150,6 +150,21 @@ void fill_timing(Record& row, const Case& spec, std::span<const measure::TimedSa
     }
   }
   fill_rates(row, spec, interval.median, ceilings);
+}
+
+void fill_counters(Record& row, std::span<const EventCounts> samples) {
+  const auto median_of = [&](std::size_t event) -> std::optional<std::int64_t> {
+    std::vector<double> values;
+    for (const EventCounts& counts : samples) {
+      if (event >= counts.size() || !counts[event]) return std::nullopt;
+      values.push_back(*counts[event]);
+    }
+    if (values.empty()) return std::nullopt;
+    return static_cast<std::int64_t>(std::llround(measure::median(values)));
+  };
+  row.cycles = median_of(0);
+  row.instructions = median_of(1);
+  row.cache_misses = median_of(2);
 }
 
 }  // namespace attnbench::run

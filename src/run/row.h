@@ -4,6 +4,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "config/sweep_config.h"
 #include "kernels/ceilings.h"
@@ -33,5 +34,11 @@ void fill_verification(Record& row, const Verification& verification);
 /// rounds for one), census (above T + 0.1 is reported as oversubscription), rates and roofline.
 void fill_timing(Record& row, const Case& spec, std::span<const measure::TimedSample> samples,
                  measure::Stop stop, const Ceilings& ceilings);
+
+/// Events of one call in one sample: cycles, instructions, cache misses; absent where not counted.
+using EventCounts = std::vector<std::optional<double>>;
+
+/// The counter columns: medians over samples. A column that is missing in any sample stays empty.
+void fill_counters(Record& row, std::span<const EventCounts> samples);
 
 }  // namespace attnbench::run

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "measure/clock.h"
+#include "measure/hardware_counters.h"
 #include "measure/schedule.h"
 #include "run/arena_pool.h"
 #include "run/forecast.h"
@@ -31,6 +32,7 @@ class SweepState {
   std::string isa;
   double start_s;
   ArenaPool arenas;
+  measure::ProcessCounters counters;
   Forecast forecast;
   measure::SweepBudget budget;
   std::vector<bool> touched;  ///< Settled, or being measured: estimates come from its own calls.

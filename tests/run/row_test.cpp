@@ -147,6 +147,18 @@ TEST(PlannedRow, OfASkippedCaseWithoutACostIsEmptyThere) {
   EXPECT_FALSE(row.workspace_model_bytes.has_value());
 }
 
+TEST(FillCounters, TakesMediansAndLeavesOutWhatIsIncomplete) {
+  Record row;
+  run::fill_counters(
+      row, std::vector<run::EventCounts>{{10.4, 20, {}}, {30.0, 20, 5.0}, {20.0, {}, 5.0}});
+  EXPECT_EQ(row.cycles, 20);
+  EXPECT_FALSE(row.instructions.has_value());
+  EXPECT_FALSE(row.cache_misses.has_value());
+  Record none;
+  run::fill_counters(none, {});
+  EXPECT_FALSE(none.cycles.has_value());
+}
+
 TEST(AddReason, JoinsSeveral) {
   Record row;
   add_reason(row, "one");
