@@ -1,0 +1,97 @@
+#include <algorithm>
+#include <numbers>
+
+#include "kernels/scored_softmax_windows.h"
+
+namespace attnbench::kernels {
+namespace {
+
+WindowPattern monotonic_pattern(const Problem& p, std::int64_t window) {
+  return {window, p.causal ? 0 : window, p.diagonal(), p.seq_k, p.key_lengths};
+}
+
+std::size_t per_thread(std::size_t floats, int threads) {
+  return static_cast<std::size_t>(threads) * workspace_take_bytes(floats);
+}
+
+}  // namespace
+
+std::size_t monotonic_floats(const Problem& p) {
+  return static_cast<std::size_t>((kKeyBlock + p.dim_v + 3 + p.dim_qk) * kTileQueries);
+}
+
+std::size_t predictive_floats(const Problem& p, std::int64_t window) {
+  const std::int64_t keys = std::min(2 * window + 1, p.seq_k);
+  return static_cast<std::size_t>(2 * p.dim_qk * kPredictedQueries + (keys + 15) / 16 * 16);
+}
+
+void monotonic_window_attention(const Problem& p, std::int64_t window, const Inputs& inputs,
+                                TensorView output, Workspace& workspace, Executor& executor) {
+  const WindowPattern pattern = monotonic_pattern(p, window);
+  const auto scratch = take_per_thread(workspace, monotonic_floats(p), executor.threads());
+  std::vector<std::vector<KeyRun>> runs(static_cast<std::size_t>(executor.threads()));
+  for_each_lane_tile(
+      p, pattern.tile_queries(p.group()), inputs.q, output, executor,
+      [&](LaneTile& tile, int slot) {
+        const std::int64_t b = tile.queries.batch;
+        const auto at = static_cast<std::size_t>(slot);
+        run_monotonic_tile({p, tile, pattern, runs[at], window, inputs.k.row(b, tile.kv_head, 0),
+                            inputs.k.stride[2], inputs.v.row(b, tile.kv_head, 0),
+                            inputs.v.stride[2], scratch[at]});
+      });
+}
+
+PositionNetwork pack_position_network(std::int64_t dim, std::int64_t hidden, const float* w,
+                                      const float* v) {
+  PositionNetwork net;
+  net.dim = dim;
+  net.hidden = hidden;
+  net.rows = (hidden + 3) / 4 * 4;
+  net.w.assign(static_cast<std::size_t>(net.rows * dim), 0.0);
+  net.v.assign(static_cast<std::size_t>(net.rows), 0.0);
+  for (std::int64_t i = 0; i < hidden * dim; ++i) {
+    net.w[static_cast<std::size_t>(i)] = 2 * std::numbers::log2e * static_cast<double>(w[i]);
+  }
+  for (std::int64_t a = 0; a < hidden; ++a) {
+    net.v[static_cast<std::size_t>(a)] = static_cast<double>(v[a]);
+    net.v_sum += static_cast<double>(v[a]);
+  }
+  return net;
+}
+
+void predictive_window_attention(const Problem& p, std::int64_t window,
+                                 const PositionNetwork& network, const Inputs& inputs,
+                                 TensorView output, Workspace& workspace, Executor& executor) {
+  const auto scratch = take_per_thread(workspace, predictive_floats(p, window), executor.threads());
+  for_each_lane_tile(
+      p, kPredictedQueries, inputs.q, output, executor, [&](LaneTile& tile, int slot) {
+        const std::int64_t b = tile.queries.batch;
+        run_predictive_tile({p, tile, network, window, inputs.k.row(b, tile.kv_head, 0),
+                             inputs.k.stride[2], inputs.v.row(b, tile.kv_head, 0),
+                             inputs.v.stride[2], scratch[static_cast<std::size_t>(slot)]});
+      });
+}
+
+WindowWork monotonic_window_work(const Problem& p, std::int64_t window, int threads) {
+  const TileVisits visits = count_visits(p, monotonic_pattern(p, window));
+  return {2 * visits.pairs * static_cast<double>(p.dim_qk + p.dim_v),
+          2 * visits.pairs + visits.lane_blocks, per_thread(monotonic_floats(p), threads)};
+}
+
+WindowWork predictive_window_work(const Problem& p, std::int64_t window, std::int64_t hidden,
+                                  int threads) {
+  double keys = 0;
+  for (std::int64_t b = 0; b < p.batch; ++b) {
+    for (std::int64_t i = 0; i < p.seq_q; ++i) {
+      keys += static_cast<double>(std::min(2 * window + 1, allowed_keys(p, b, i)));
+    }
+  }
+  keys *= static_cast<double>(p.heads_q);
+  const auto rows = static_cast<double>(p.batch * p.heads_q * p.seq_q);
+  return {2 * (rows * static_cast<double>(hidden * p.dim_qk) +
+               keys * static_cast<double>(p.dim_qk + p.dim_v)),
+          rows * static_cast<double>(hidden + 1) + 2 * keys,
+          per_thread(predictive_floats(p, window), threads)};
+}
+
+}  // namespace attnbench::kernels

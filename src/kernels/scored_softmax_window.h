@@ -1,0 +1,53 @@
+// Attention in a window around a position p, weighted by a Gaussian (Luong, Pham, Manning 2015,
+// arXiv 1508.04025, section 3.2):
+//
+//   O_i = sum over |s - p| <= D_w of softmax_s(q_i . k_s) exp(-(s - p)^2 / (2 sigma^2)) v_s
+//
+// with sigma = D_w / 2. The softmax runs over the window; the Gaussian is not renormalised.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "attention/executor.h"
+#include "attention/problem.h"
+#include "attention/tensor.h"
+
+namespace attnbench::kernels {
+
+/// p = i + Nk - Nq: tiles of queries over their common band of keys.
+void monotonic_window_attention(const Problem& problem, std::int64_t window, const Inputs& inputs,
+                                TensorView output, Workspace& workspace, Executor& executor);
+
+/// The network that predicts p = Nk sigmoid(vp . tanh(Wp q)), packed (untimed). In float64: at Nk =
+/// 16384 a float32 position would move the weights by 1e-4.
+struct PositionNetwork {
+  std::int64_t dim = 0;
+  std::int64_t hidden = 0;
+  std::int64_t rows = 0;  ///< hidden, padded to 4 with zeros.
+  std::vector<double> w;  ///< [rows][dim], in units of ln(2) / 2
+  std::vector<double> v;  ///< [rows]
+  double v_sum = 0;
+};
+/// `w` is [hidden][dim], `v` [hidden].
+PositionNetwork pack_position_network(std::int64_t dim, std::int64_t hidden, const float* w,
+                                      const float* v);
+
+/// p predicted for each query: neighbouring queries share no keys, so each goes over its own window
+/// row by row. Always 2 D_w + 1 keys, or as many as the query may read, so that the work does not
+/// depend on the data.
+void predictive_window_attention(const Problem& problem, std::int64_t window,
+                                 const PositionNetwork& network, const Inputs& inputs,
+                                 TensorView output, Workspace& workspace, Executor& executor);
+
+/// What they take and execute, for cost models.
+struct WindowWork {
+  double flops = 0;
+  double exps = 0;
+  std::size_t workspace_bytes = 0;
+};
+WindowWork monotonic_window_work(const Problem& problem, std::int64_t window, int threads);
+WindowWork predictive_window_work(const Problem& problem, std::int64_t window, std::int64_t hidden,
+                                  int threads);
+
+}  // namespace attnbench::kernels
