@@ -4,7 +4,6 @@
 #include <string>
 #include <string_view>
 
-#include "config/sweep_config.h"
 #include "plan/plan.h"
 
 namespace attnbench::run {

@@ -6,7 +6,6 @@
 #include <string>
 #include <vector>
 
-#include "config/sweep_config.h"
 #include "kernels/ceilings.h"
 #include "measure/policy.h"
 #include "measure/sampler.h"

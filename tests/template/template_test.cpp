@@ -2,6 +2,7 @@
 // its reference, and disagrees where it must.
 #include <gtest/gtest.h>
 
+#include <ostream>
 #include <string>
 #include <vector>
 
@@ -11,6 +12,10 @@
 #include "kernels/arena.h"
 
 namespace attnbench {
+
+/// Names the cases of the suites below.
+void PrintTo(const Problem& problem, std::ostream* out) { *out << problem.describe(); }
+
 namespace {
 
 class Template : public testing::TestWithParam<Problem> {
