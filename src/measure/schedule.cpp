@@ -35,16 +35,23 @@ bool SweepBudget::affordable(std::size_t index, double elapsed_s) const {
 }
 
 double SweepBudget::share_s(std::span<const std::size_t> indices, double elapsed_s) const {
-  const double left = std::max(left_s(elapsed_s), 0.0);
-  std::vector<double> wanted(needs_.size(), 0);
+  std::vector<double> wanted(needs_.size(), 0), beyond(needs_.size(), 0);
   for (std::size_t i = 0; i < needs_.size(); ++i) {
-    if (!settled_[i]) wanted[i] = std::max(needs_[i].wanted_s, needs_[i].minimum_s);
+    if (settled_[i]) continue;
+    wanted[i] = std::max(needs_[i].wanted_s, needs_[i].minimum_s);
+    beyond[i] = std::max(needs_[i].useful_s - wanted[i], 0.0);
   }
-  const double all = std::accumulate(wanted.begin(), wanted.end(), 0.0);
-  const std::vector<double> given = water_fill(wanted, left);
+  const auto sum = [](const std::vector<double>& v) {
+    return std::accumulate(v.begin(), v.end(), 0.0);
+  };
+  const double left = std::max(left_s(elapsed_s), 0.0);
+  const std::vector<double> first = water_fill(wanted, left);
+  const std::vector<double> second = water_fill(beyond, left - sum(first));
   double share = 0;
-  for (std::size_t i : indices) share += given.at(i);
-  return all > 0 && all < left ? share * left / all : share;
+  for (std::size_t i : indices) share += first.at(i) + second.at(i);
+  const double given = sum(first) + sum(second);
+  const bool more_than_useful = given > 0 && given >= sum(wanted) + sum(beyond);
+  return more_than_useful ? share * left / given : share;
 }
 
 double SweepBudget::expected_left_s(double elapsed_s) const {

@@ -18,6 +18,7 @@ std::vector<double> water_fill(std::span<const double> needs, double total);
 struct CaseNeed {
   double minimum_s = 0;  ///< Verification and a single sample.
   double wanted_s = 0;   ///< The same with enough rounds for a usual interval.
+  double useful_s = 0;   ///< The same with enough rounds for a wide one.
 };
 
 /// Divides the time of a sweep among its cases. What a finished case left unspent is there for
@@ -33,7 +34,8 @@ class SweepBudget {
   /// not everything can run, most cases do.
   bool affordable(std::size_t index, double elapsed_s) const;
   /// Seconds for these cases together, out of what is left at `elapsed_s`: their fair part of what
-  /// is wanted, and of the surplus when more is left than wanted.
+  /// is wanted; when more is left than wanted, also of what would be useful beyond; and when there
+  /// is even more, of the rest in proportion.
   double share_s(std::span<const std::size_t> indices, double elapsed_s) const;
   double left_s(double elapsed_s) const { return budget_s_ - elapsed_s; }
   /// Seconds until all cases should be done: what they want, or what is left where that is less.

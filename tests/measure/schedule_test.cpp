@@ -26,7 +26,7 @@ TEST(WaterFill, MeetsSmallNeedsAndSharesTheRest) {
 }
 
 TEST(SweepBudget, PassesOnWhatWasNotSpent) {
-  SweepBudget budget(10, {{1, 5}, {1, 5}, {1, 5}});
+  SweepBudget budget(10, {{1, 5, 5}, {1, 5, 5}, {1, 5, 5}});
   const std::vector<std::size_t> first{0}, second{1}, both{0, 1};
   EXPECT_NEAR(budget.share_s(first, 0), 10.0 / 3, 1e-9);
   EXPECT_NEAR(budget.share_s(both, 0), 20.0 / 3, 1e-9);
@@ -37,7 +37,7 @@ TEST(SweepBudget, PassesOnWhatWasNotSpent) {
 }
 
 TEST(SweepBudget, SharesASurplusInProportionToWhatIsWanted) {
-  const SweepBudget budget(40, {{1, 5}, {1, 15}});
+  const SweepBudget budget(40, {{1, 5, 5}, {1, 15, 15}});
   const std::vector<std::size_t> first{0}, second{1};
   EXPECT_NEAR(budget.share_s(first, 0), 10, 1e-9);
   EXPECT_NEAR(budget.share_s(second, 0), 30, 1e-9);
@@ -45,8 +45,19 @@ TEST(SweepBudget, SharesASurplusInProportionToWhatIsWanted) {
   EXPECT_NEAR(budget.expected_left_s(35), 5, 1e-9);
 }
 
+TEST(SweepBudget, SpendsASurplusFirstWhereLittleTimeIsOfUse) {
+  // Both want 5 s in all; the cheap one could use 4 s, the dear one 400.
+  const SweepBudget budget(25, {{0.1, 1, 4}, {1, 4, 400}});
+  const std::vector<std::size_t> cheap{0}, dear{1};
+  EXPECT_NEAR(budget.share_s(cheap, 0), 4, 1e-9);
+  EXPECT_NEAR(budget.share_s(dear, 0), 21, 1e-9);
+  const SweepBudget plenty(808, {{0.1, 1, 4}, {1, 4, 400}});
+  EXPECT_NEAR(plenty.share_s(cheap, 0), 8, 1e-9);
+  EXPECT_NEAR(plenty.share_s(dear, 0), 800, 1e-9);
+}
+
 TEST(SweepBudget, RefusesTheDearestWhenNotAllFit) {
-  SweepBudget budget(10, {{1, 2}, {20, 40}, {3, 6}, {5, 9}});
+  SweepBudget budget(10, {{1, 2, 2}, {20, 40, 40}, {3, 6, 6}, {5, 9, 9}});
   EXPECT_TRUE(budget.affordable(0, 0));
   EXPECT_FALSE(budget.affordable(1, 0));
   EXPECT_TRUE(budget.affordable(2, 0));
@@ -54,7 +65,7 @@ TEST(SweepBudget, RefusesTheDearestWhenNotAllFit) {
   EXPECT_FALSE(budget.affordable(3, 2));  // 8 s are left.
   budget.settle(2);
   EXPECT_TRUE(budget.affordable(3, 2));
-  budget.revise(0, {7, 7});
+  budget.revise(0, {7, 7, 7});
   EXPECT_TRUE(budget.affordable(3, 2));  // Only cheaper ones go first.
   EXPECT_FALSE(budget.affordable(0, 2));
 }
@@ -192,7 +203,8 @@ double simulate_sweep(double budget_s, double spread, double prediction_off) {
   for (int g = 0; g < kGroups; ++g) {
     for (int c = 0; c < kCases; ++c) {
       const double call = 1e-3 * std::pow(4, g) * (1 + 0.3 * c);
-      needs.push_back({2 * call * prediction_off, 15 * call * prediction_off});
+      needs.push_back(
+          {2 * call * prediction_off, 15 * call * prediction_off, 60 * call * prediction_off});
     }
   }
   SweepBudget budget(budget_s, needs);
@@ -203,7 +215,7 @@ double simulate_sweep(double budget_s, double spread, double prediction_off) {
     for (int c = 0; c < kCases; ++c) {
       const auto index = static_cast<std::size_t>(g * kCases + c);
       const double call = 1e-3 * std::pow(4, g) * (1 + 0.3 * c);
-      budget.revise(index, {call, 15 * call});  // What the pilot found.
+      budget.revise(index, {call, 15 * call, 60 * call});  // What the pilot found.
       indices.push_back(index);
       cases.push_back({std::max(call, 5e-3), spread});
     }
