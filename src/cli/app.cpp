@@ -13,6 +13,7 @@
 #include "cli/build_info.h"
 #include "cli/fit.h"
 #include "cli/help.h"
+#include "cli/recommend.h"
 #include "cli/report.h"
 
 namespace attnbench::cli {
@@ -25,7 +26,7 @@ struct Entry {
   std::unique_ptr<Command> (*make)();
 };
 
-constexpr std::array<Entry, 8> kCommands{{
+constexpr std::array<Entry, 9> kCommands{{
     {"list", "Every variant: family, exactness, growth laws, parameters.", false,
      make_list_command},
     {"describe", "One variant: formula, source, parameters, auxiliary tensors, cost at a shape.",
@@ -38,6 +39,8 @@ constexpr std::array<Entry, 8> kCommands{{
      make_machine_command},
     {"fit", "Growth laws, crossovers, thread scaling and error against time of a run.", false,
      make_fit_command},
+    {"recommend", "The fastest variant for a problem, from a run; dispatch tables.", false,
+     make_recommend_command},
     {"plot", "Draw the plots of a run (PNG and SVG).", false, make_plot_command},
 }};
 
