@@ -24,6 +24,7 @@ namespace attnbench::bench {
 namespace {
 
 constexpr std::ptrdiff_t kLanes = kernels::kTileQueries;
+constexpr std::size_t kBlock = std::size_t{64} * 64;  ///< Scores of a block.
 
 FloatBuffer normal_values(std::size_t count, const char* stream) {
   const CounterRng rng(1, stream);
@@ -37,7 +38,7 @@ void product_64x64(benchmark::State& state, MatrixOrder order, OldValues old,
   const auto cells = static_cast<std::size_t>(64 * depth);
   const FloatBuffer a = normal_values(cells, "a");
   const FloatBuffer b = normal_values(cells, "b");
-  FloatBuffer c = normal_values(64 * 64, "c");
+  FloatBuffer c = normal_values(kBlock, "c");
   FloatBuffer factor(kLanes);
   // Half of what was there, so that sums neither grow without bound nor become denormal.
   for (float& f : factor.span()) f = 0.5F;
@@ -49,7 +50,7 @@ void product_64x64(benchmark::State& state, MatrixOrder order, OldValues old,
 }
 
 void exp2_elements(benchmark::State& state) {
-  constexpr std::size_t kCount = 64 * 64;  // A block of scores: 16 KiB, and 16 KiB for the result.
+  constexpr std::size_t kCount = kBlock;  // 16 KiB, and 16 KiB for the result.
   FloatBuffer from(kCount), to(kCount);
   const CounterRng rng(1, "x");
   for (std::size_t i = 0; i < kCount; ++i) {

@@ -77,7 +77,7 @@ def edges(axes: Axes) -> list[Edge]:
         return max(1, length // axes.edge_scale)
 
     comfortable = {"seq_q": n(1024), "heads": axes.heads}
-    few_kv = [kv for kv in (2, 1) if axes.heads % kv == 0]
+    few_kv = [kv for kv in (2, 1) if kv < axes.heads and axes.heads % kv == 0]
     return [
         Edge("short sequences", tuple({**comfortable, "seq_q": n(x)} for x in (128, 256, 512)),
              comfortable),

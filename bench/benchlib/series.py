@@ -19,6 +19,7 @@ class Series:
         self.cells: dict[str, dict[str, Cell]] = defaultdict(dict)  # By group and key.
         self.facts: dict[Cell, dict[str, Any]] = {}
         self.refusals: dict[Cell, str] = {}
+        self._bases: dict[tuple[str, Cell], str] = {}
         self.noise: list[dict[str, float]] = []
         self.rates: list[dict[str, Any]] = []
         self._rounds: dict[str, list[dict[str, dict[str, Any]]]] = defaultdict(list)
@@ -36,6 +37,8 @@ class Series:
     def _add_cell(self, record: dict[str, Any]) -> None:
         cell = Cell.from_request(record["problem"], record["isa"])
         self.cells[record["group"]][cell.key()] = cell
+        if record["base"]:
+            self._bases[record["group"], cell] = record["base"]
         if record["type"] == "refused":
             self.refusals[cell] = f"{record['error']}: {record['message']}"
         else:
@@ -44,8 +47,7 @@ class Series:
 
     def base_of(self, group: str, cell: Cell) -> Cell | None:
         """The cell that this one is held against, if any."""
-        key = self.facts.get(cell, {}).get("base")
-        return self.cells[group].get(key) if key else None
+        return self.cells[group].get(self._bases.get((group, cell), ""))
 
     def rounds(self, group: str) -> int:
         return len(self._rounds[group])

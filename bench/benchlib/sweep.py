@@ -77,7 +77,8 @@ class Sweep:
         self._say = say
         self._deadline = deadline
         self._rng = rng or random.Random()
-        self._refused: set[Cell] = set()  # Told once, stored at every visit.
+        # Checked and stored, or refused, at an earlier visit of the group.
+        self._known: set[tuple[str, Cell]] = set()
 
     def run(self, groups: Sequence[Group]) -> None:
         """All rounds of all groups that the store does not have yet: a few of each group, then
@@ -123,20 +124,23 @@ class Sweep:
             raise OutOfTime
 
     def _prepare(self, group: Group, cell: Cell) -> dict[str, Any] | None:
+        known = (group.key, cell) in self._known
+        self._known.add((group.key, cell))
         base = group.base_of(cell)
         about = {"group": group.key, "cell": cell.key(), "problem": cell.request(),
                  "isa": cell.isa, "base": base and base.key()}
         try:
-            answer = self._children[cell.isa].ask("prepare", id=cell.key(), **cell.request(),
-                                                  check_rows=self._settings.check_rows)
+            answer = self._children[cell.isa].ask(
+                "prepare", id=cell.key(), **cell.request(),
+                check_rows=0 if known else self._settings.check_rows)
         except Refused as refused:
-            if cell not in self._refused:
+            if not known:
                 self._say(f"  {cell.key()}: {refused.kind}: {refused}")
-                self._refused.add(cell)
-            self._store.append("refused", **about, error=refused.kind, message=str(refused))
+                self._store.append("refused", **about, error=refused.kind, message=str(refused))
             return None
         facts = {name: value for name, value in answer.items() if name != "ok"}
-        self._store.append("cell", **about, **facts)
+        if not known:
+            self._store.append("cell", **about, **facts)
         return facts
 
     def _drop(self, cell: Cell) -> None:

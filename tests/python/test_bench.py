@@ -199,6 +199,7 @@ class FakeChild:
         self.scaling = scaling
         self.cells: dict[str, dict] = {}
         self.asked: list[tuple[str, str]] = []
+        self.check_rows: list[int] = []
 
     def time_of(self, cell: dict) -> float:
         factor = self.scaling if cell["threads"] == 2 else 1.0
@@ -210,6 +211,7 @@ class FakeChild:
             if fields["variant"] not in self.call_s:
                 raise Refused("unsupported", "no such form")
             self.cells[fields["id"]] = fields
+            self.check_rows.append(fields["check_rows"])
             return {"ok": True, "warm_call_s": self.time_of(fields), "performed_flops": 2e9,
                     "useful_flops": 1e9, "min_bytes": 1e6, "workspace_peak_bytes": 2048}
         if what == "time":
@@ -291,6 +293,19 @@ def test_sweep_records_what_cannot_run(tmp_path):
     assert "- local: unsupported: no such form" in text
     row = next(line for line in text.splitlines() if line.startswith("| local | 64 |"))
     assert set(row.split(" | ")[2:-1]) == {"-"}
+
+
+def test_cells_are_checked_once_and_stored_for_every_group(tmp_path):
+    child = FakeChild({"flash": 0.05, "full": 0.1})
+    series = swept(tmp_path / "r.jsonl", child, ("edges",))
+    planned = groups.make(["edges"], small_axes("flash"))
+    for group in planned:  # Some share their base.
+        assert {cell.key() for cell in group.cells} == set(series.cells[group.key]), group.key
+        for cell in group.cells:
+            assert series.base_of(group.key, cell) == group.base_of(cell)
+    prepared = [rows for rows in child.check_rows if rows > 0]
+    assert len(prepared) == sum(len(group.cells) for group in planned)
+    assert len(child.check_rows) == 3 * len(prepared)  # Six rounds in visits of two.
 
 
 def test_rates_fall_back_only_when_nothing_was_measured():
