@@ -78,7 +78,7 @@ std::string doubt(const Growth& growth, const std::vector<FitPoint>& points) {
   if (!(best.weight > kDeclaredWeight)) return "no law has a weight above 0.95";
   const bool constant = best.law.constant();
   const auto wide = fit_power(points, {.intercept = !constant, .confidence = 0.99});
-  const auto narrow = fit_power(points, {.intercept = !constant, .confidence = 0.8});
+  const auto narrow = fit_power(points, {.intercept = !constant, .confidence = 0.9});
   if (!wide || !wide->ci_low || !narrow->ci_low) return "too few points";
   if (constant) {
     constexpr double kFlat = 0.2;

@@ -138,11 +138,17 @@ std::string crossover_table(const FitReport& report, const Names& names,
   for (const Crossover& crossing : report.crossovers) {
     if (report.series[crossing.a].problem == problem) mine.push_back(&crossing);
   }
-  std::size_t left_out = 0;
-  if (mine.size() > kShown) {
-    left_out = std::erase_if(mine, [](const Crossover* crossing) {
-      return crossing->verdict == CrossoverVerdict::none_in_range;
-    });
+  // What says least goes first when there is too much.
+  std::string left_out;
+  for (const auto verdict : {CrossoverVerdict::none_in_range, CrossoverVerdict::uncertain}) {
+    if (mine.size() <= kShown) break;
+    const std::size_t count = std::erase_if(
+        mine, [&](const Crossover* crossing) { return crossing->verdict == verdict; });
+    if (count > 0) left_out += fmt::format("  and {} pairs: {}\n", count, to_string(verdict));
+  }
+  if (mine.size() > 2 * kShown) {
+    left_out += fmt::format("  and {} more crossovers\n", mine.size() - 2 * kShown);
+    mine.resize(2 * kShown);
   }
   TextTable table({{"slower"},
                    {"faster"},
@@ -158,11 +164,7 @@ std::string crossover_table(const FitReport& report, const Names& names,
                            crossing->seq_min, significant(crossing->ratio_at_max, 3),
                            crossing->seq_max)});
   }
-  std::string out = table.empty() ? "" : table.text(2);
-  if (left_out > 0) {
-    out += fmt::format("  and {} pairs with no crossover in range (fit.json)\n", left_out);
-  }
-  return out;
+  return (table.empty() ? "" : table.text(2)) + left_out;
 }
 
 std::string scaling_table(const FitReport& report, const Names& names, const std::string& problem) {
@@ -212,15 +214,22 @@ const analyse::ParetoGroup* shown_group(const FitReport& report, const std::stri
 
 std::string pareto_table(const FitReport& report, const Names& names,
                          const analyse::ParetoGroup& group) {
+  constexpr std::size_t kShown = 16;
   TextTable table({{"variant"}, {"time", Align::right}, {"error", Align::right}, {"front"}});
   bool masked = false;
+  std::size_t left_out = 0;
   for (const analyse::ParetoPoint& point : group.points) {
+    if (group.points.size() > kShown && !point.on_front && !point.on_dense_front) {
+      ++left_out;
+      continue;
+    }
     masked = masked || point.own_mask;
     table.add({names.of(report.series[point.series]) + (point.own_mask ? " *" : ""),
                duration_text(point.time_s), fmt::format("{:.2g}", point.error),
                point.on_dense_front ? "yes" : (point.on_front ? "own mask" : "")});
   }
   std::string out = table.text(2);
+  if (left_out > 0) out += fmt::format("  and {} behind the front\n", left_out);
   if (masked) {
     out += "  * against softmax attention under its own mask: another question than the others'\n";
   }
