@@ -81,6 +81,13 @@ void run_class(const ResidueCall& call, const HeadIndex& at, std::int64_t r,
   }
 }
 
+/// Whether threads take whole heads: a row's band and residue phases then run on one core, and its
+/// unnormalised output never crosses from one core's cache to another's.
+bool heads_per_thread(const Problem& p, int threads) {
+  const std::int64_t heads = p.batch * p.heads_kv;
+  return heads % threads == 0 || heads >= 8 * threads;
+}
+
 std::size_t state_floats(const Problem& p) {
   return static_cast<std::size_t>(2 * p.batch * p.heads_q * p.seq_q);
 }
@@ -173,9 +180,19 @@ void strided_softmax(const Problem& p, std::int64_t stride, const Inputs& inputs
   }
   const KeySource sources[] = {{inputs.k, inputs.v}};
   const WindowPattern band = band_pattern(p, stride);
-  tiled_softmax({p, p.scale_or_default(), sources, band, inputs.q, output, states}, workspace,
-                executor);
+  const TiledSoftmaxCall band_call{p,     p.scale_or_default(), sources, band, inputs.q, output,
+                                   states};
   const ResidueCall call{{p, inputs.q, output, states}, stride, inputs};
+  if (heads_per_thread(p, executor.threads())) {
+    executor.parallel_for(p.batch * p.heads_kv, [&](std::int64_t index, int slot) {
+      const HeadIndex at{index / p.heads_kv, index % p.heads_kv};
+      ResidueScratch& mine = scratch[static_cast<std::size_t>(slot)];
+      tiled_softmax_head(band_call, at.batch, at.head, mine.tile, mine.runs);
+      for (std::int64_t r = 0; r < stride; ++r) run_class(call, at, r, mine);
+    });
+    return;
+  }
+  tiled_softmax(band_call, workspace, executor);
   executor.parallel_for(p.batch * p.heads_kv * stride, [&](std::int64_t index, int slot) {
     const HeadIndex at{index / stride / p.heads_kv, index / stride % p.heads_kv};
     run_class(call, at, index % stride, scratch[static_cast<std::size_t>(slot)]);
@@ -188,7 +205,7 @@ std::size_t strided_softmax_workspace_bytes(const Problem& p, std::int64_t strid
                                  workspace_take_bytes(keys * static_cast<std::size_t>(p.dim_v)) +
                                  workspace_take_bytes(tile_scratch_floats(p.dim_qk, p.dim_v));
   return workspace_take_bytes(state_floats(p)) + static_cast<std::size_t>(threads) * per_thread +
-         tiled_softmax_workspace_bytes(p, threads);
+         (heads_per_thread(p, threads) ? 0 : tiled_softmax_workspace_bytes(p, threads));
 }
 
 TileWork strided_softmax_work(const Problem& p, std::int64_t stride, int threads) {

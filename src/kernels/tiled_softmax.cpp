@@ -246,9 +246,8 @@ struct TiledRun {
 };
 
 /// A tile of one (batch row, key-value head) with its rows and sources filled in.
-void fill_job(const TiledRun& run, int width, std::int64_t b, std::int64_t head, std::int64_t tile,
-              SourceRows* sources, TileJob& job) {
-  const TiledSoftmaxCall& call = run.call;
+void fill_job(const TiledSoftmaxCall& call, int width, std::int64_t b, std::int64_t head,
+              std::int64_t tile, SourceRows* sources, TileJob& job) {
   const Problem& p = call.problem;
   tile_lanes(p, width, tile, b, job.queries);
   for (int lane = 0; lane < job.queries.lanes; ++lane) {
@@ -286,7 +285,7 @@ void run_split(TiledRun& run, std::int64_t parts, float* rows, SoftmaxState* sta
     const std::int64_t head = index / parts, part = index % parts;
     SourceRows sources[kMaxSources];
     TileJob job;
-    fill_job(run, kTileQueries, head / p.heads_kv, head % p.heads_kv, 0, sources, job);
+    fill_job(run.call, kTileQueries, head / p.heads_kv, head % p.heads_kv, 0, sources, job);
     for (std::int64_t lane = 0; lane < lanes; ++lane) {
       job.out_rows[lane] = rows + row_at(head, part, lane) * p.dim_v;
       job.states[lane] = states + row_at(head, part, lane);
@@ -301,7 +300,7 @@ void run_split(TiledRun& run, std::int64_t parts, float* rows, SoftmaxState* sta
   executor.parallel_for(p.batch * p.heads_kv, [&](std::int64_t head, int) {
     SourceRows sources[kMaxSources];
     TileJob job;
-    fill_job(run, kTileQueries, head / p.heads_kv, head % p.heads_kv, 0, sources, job);
+    fill_job(run.call, kTileQueries, head / p.heads_kv, head % p.heads_kv, 0, sources, job);
     for (std::int64_t lane = 0; lane < lanes; ++lane) {
       merge_parts({rows + row_at(head, 0, lane) * p.dim_v, lanes * p.dim_v,
                    states + row_at(head, 0, lane), lanes, parts, p.dim_v, job.out_rows[lane],
@@ -331,12 +330,25 @@ void tiled_softmax(const TiledSoftmaxCall& call, Workspace& workspace, Executor&
   executor.parallel_for(p.batch * p.heads_kv * tiles, [&](std::int64_t index, int slot) {
     SourceRows sources[kMaxSources];
     TileJob job;
-    fill_job(run, width, index / tiles / p.heads_kv, index / tiles % p.heads_kv,
+    fill_job(call, width, index / tiles / p.heads_kv, index / tiles % p.heads_kv,
              tiles - 1 - index % tiles, sources, job);
     job.scratch = run.scratch[static_cast<std::size_t>(slot)];
     job.runs = &run.runs[static_cast<std::size_t>(slot)];
     run_tile(job);
   });
+}
+
+void tiled_softmax_head(const TiledSoftmaxCall& call, std::int64_t b, std::int64_t head,
+                        float* scratch, std::vector<KeyRun>& runs) {
+  const int width = call.pattern.tile_queries(call.problem.group());
+  for (std::int64_t tile = 0; tile < tile_count(call.problem, width); ++tile) {
+    SourceRows sources[kMaxSources];
+    TileJob job;
+    fill_job(call, width, b, head, tile, sources, job);
+    job.scratch = scratch;
+    job.runs = &runs;
+    run_tile(job);
+  }
 }
 
 TileWork tile_work(const TileQueries& queries, const KeyPattern& pattern,

@@ -80,6 +80,11 @@ struct TiledSoftmaxCall {
 };
 void tiled_softmax(const TiledSoftmaxCall& call, Workspace& workspace, Executor& executor);
 
+/// The tiles of one (batch row, key-value head), on the calling thread, with tile_scratch_floats()
+/// of scratch: for engines that do more with a head while its output is in their cache.
+void tiled_softmax_head(const TiledSoftmaxCall& call, std::int64_t b, std::int64_t head,
+                        float* scratch, std::vector<KeyRun>& runs);
+
 /// Workspace that tiled_softmax takes on `threads` threads.
 std::size_t tiled_softmax_workspace_bytes(const Problem& problem, int threads);
 
