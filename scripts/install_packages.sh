@@ -10,10 +10,11 @@
 # through apt-get, as root or with sudo. Exit codes: 0 all there; 2 something could not be installed.
 set -euo pipefail
 
-# Boost: only headers (Boost.Math). GoogleTest: the configuration of the build looks for it.
+# Boost: only headers (Boost.Math). OpenCL: the CMake file of oneDNN 2.6 (Debian 12) insists on it.
+# GoogleTest: the configuration of the build looks for it.
 BUILD_PACKAGES=(
   g++ cmake ninja-build
-  libdnnl-dev libtbb-dev libhwy-dev
+  libdnnl-dev ocl-icd-opencl-dev libtbb-dev libhwy-dev
   libbenchmark-dev libboost-dev
   libcli11-dev libfmt-dev libtomlplusplus-dev nlohmann-json3-dev
   libgtest-dev
