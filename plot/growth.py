@@ -13,7 +13,8 @@ from plot.caption import LENGTH_LABELS, page_text, threads_title
 from plot.data import Run
 from plot.labels import EndLabel, label_line_ends
 from plot.problems import ProblemGroup, Series
-from plot.sheet import Legend, Sheet, draw_legend, gutter_for, make_sheet
+from plot.sheet import (Legend, Sheet, draw_legend, gutter_for, make_sheet,
+                        panel_height_for)
 from plot.style import GUIDE, MUTED, STRIP
 
 SAMPLES_SHOWN = 40  # Per cell; more would only darken the same dots.
@@ -26,7 +27,9 @@ def _pages(group: ProblemGroup, run: Run, heading: str, extra: list[str],
     missing = unmeasured.unmeasured_series(group)
     sheet = make_sheet(page_text(group, run, heading, extra + unmeasured.notes(group)),
                        [threads_title(t) for t in group.threads],
-                       gutter_for([s.label[:34] for s in group.series]), legend_rows)
+                       gutter_for([s.label[:34] for s in group.series]), legend_rows,
+                       panel_height_for(len(group.series), min(len(missing),
+                                                               unmeasured.MOST_ROWS)))
     for axis in sheet.axes:
         ticks.length_axis(axis, group.lengths)
         axis.grid(True)
@@ -56,7 +59,7 @@ def draw_time(group: ProblemGroup, run: Run) -> Figure | str:
     guides = {t: _guides(group, t) for t in group.threads}
     # Room for both guides, but the quadratic one may leave the panel at the top.
     values += [g.at(g.first) for found in guides.values() for g in found]
-    strip = unmeasured.strip_height(len(missing))
+    strip = unmeasured.strip_height(sheet, len(missing))
     low, high = ticks.make_room(*ticks.log_limits(values + [max(values) * GUIDE_GAP]), 0.0, strip)
     for axis, threads in zip(sheet.axes, group.threads):
         ticks.log_ticks(axis, low, high, ticks.time_text, 10, 1 - strip)
@@ -64,7 +67,7 @@ def draw_time(group: ProblemGroup, run: Run) -> Figure | str:
         for guide in guides[threads]:
             _draw_guide(axis, guide, low * (high / low) ** (1 - strip))
         ends = [end for s in group.series for end in _time_line(axis, run, s, threads)]
-        label_line_ends(sheet, axis, ends, 0.02, _ceiling(missing))
+        label_line_ends(sheet, axis, ends, 0.02, _ceiling(sheet, missing))
         _strip(sheet, axis, missing, threads)
     sheet.legend.append(Legend("band: 95% interval of the median", Line2D(
         [], [], color=MUTED, linewidth=7, alpha=0.25)))
@@ -75,9 +78,9 @@ def draw_time(group: ProblemGroup, run: Run) -> Figure | str:
     return sheet.figure
 
 
-def _ceiling(missing: list[Series]) -> float:
+def _ceiling(sheet: Sheet, missing: list[Series]) -> float:
     """The highest place of an end label: below the strip's own labels."""
-    return 0.985 - unmeasured.strip_height(len(missing)) - (0.03 if missing else 0.0)
+    return 0.985 - unmeasured.strip_height(sheet, len(missing)) - (0.03 if missing else 0.0)
 
 
 def _time_line(axis: Axes, run: Run, series: Series, threads: int) -> list[EndLabel]:
@@ -157,19 +160,18 @@ def draw_workspace(group: ProblemGroup, run: Run) -> Figure | str:
                    for row in group.rows())
     sheet, missing = _pages(group, run, "Workspace against sequence length", [],
                             1 if modelled else 0)
-    low, high = ticks.make_room(*ticks.log_limits(positive), ZERO_BAND if has_zero else 0.0,
-                                unmeasured.strip_height(len(missing)))
+    strip = unmeasured.strip_height(sheet, len(missing))
+    low, high = ticks.make_room(*ticks.log_limits(positive), ZERO_BAND if has_zero else 0.0, strip)
     zero = low * (high / low) ** (ZERO_BAND * 0.38)
     for axis, threads in zip(sheet.axes, group.threads):
-        ticks.log_ticks(axis, low, high, ticks.bytes_text, 2,
-                        1 - unmeasured.strip_height(len(missing)))
+        ticks.log_ticks(axis, low, high, ticks.bytes_text, 2, 1 - strip)
         axis.set_ylabel("workspace of one call (peak)")
         if has_zero:
             _zero_band(axis, zero)
         ends = []
         for series in group.series:
             ends += _workspace_line(axis, series, threads, zero)
-        label_line_ends(sheet, axis, ends, 0.02, _ceiling(missing))
+        label_line_ends(sheet, axis, ends, 0.02, _ceiling(sheet, missing))
         _strip(sheet, axis, missing, threads)
     if modelled:
         sheet.legend.append(Legend("hollow: predicted, not run", Line2D(
@@ -227,7 +229,7 @@ def draw_roofline(group: ProblemGroup, run: Run) -> Figure | str:
         "peak) and memory time (bytes at the measured bandwidth), for what the variant itself "
         "computes."], 0)
     top = max(100.0, 100 * max(values)) * 1.04
-    top /= 1 - unmeasured.strip_height(len(missing))
+    top /= 1 - unmeasured.strip_height(sheet, len(missing))
     for axis, threads in zip(sheet.axes, group.threads):
         axis.set_ylim(0, top)
         axis.set_yticks([0, 20, 40, 60, 80, 100])
@@ -239,6 +241,6 @@ def draw_roofline(group: ProblemGroup, run: Run) -> Figure | str:
             if points:
                 axis.plot(*zip(*points), **series.style.line())
                 ends.append(EndLabel(series.label, series.style, *points[-1]))
-        label_line_ends(sheet, axis, ends, 0.02, _ceiling(missing))
+        label_line_ends(sheet, axis, ends, 0.02, _ceiling(sheet, missing))
         _strip(sheet, axis, missing, threads)
     return sheet.figure

@@ -7,10 +7,8 @@ from dataclasses import dataclass
 import numpy
 from matplotlib.axes import Axes
 
-from plot.sheet import Sheet, short_label
+from plot.sheet import LABEL_PITCH, Sheet, short_label
 from plot.style import GUIDE, TEXT, SeriesStyle
-
-LABEL_GAP_POINTS = 12.5
 
 
 def spread(wanted: list[float], gap: float, low: float, high: float) -> list[float]:
@@ -69,7 +67,7 @@ def label_line_ends(sheet: Sheet, axis: Axes, labels: list[EndLabel], floor: flo
     points_high = sheet.panel_height * 72
     to_axes = axis.transData + axis.transAxes.inverted()
     ends = [to_axes.transform((label.x, label.y)) for label in labels]
-    heights = spread([float(end[1]) * points_high for end in ends], LABEL_GAP_POINTS,
+    heights = spread([float(end[1]) * points_high for end in ends], LABEL_PITCH * 72,
                      floor * points_high, ceiling * points_high)
     inch = 1 / sheet.panel_width
     for label, end, height in zip(labels, ends, heights):

@@ -16,7 +16,9 @@ from matplotlib import pyplot
 
 from plot.style import MUTED, TEXT, SeriesStyle, plain
 
-PANEL_HEIGHT = 3.7
+LEAST_PANEL_HEIGHT = 3.7
+LABEL_PITCH = 12.5 / 72  # Between labels in the gutter.
+STRIP_ROW = 0.19  # One line of the strip of unmeasured cells.
 LEFT = 0.98
 RIGHT = 0.15
 COLUMN_GAP = 0.92  # Tick labels of the next column.
@@ -55,7 +57,13 @@ class Text:
     footnote: str
 
 
-def make_sheet(text: Text, panels: list[str], gutter: float, legend_rows: int = 0) -> Sheet:
+def panel_height_for(labels: int, strip_rows: int) -> float:
+    """Inches in which that many labels and rows of the strip have their places."""
+    return max(LEAST_PANEL_HEIGHT, (labels + 1) * LABEL_PITCH + (strip_rows + 1) * STRIP_ROW)
+
+
+def make_sheet(text: Text, panels: list[str], gutter: float, legend_rows: int = 0,
+               panel_height: float = LEAST_PANEL_HEIGHT) -> Sheet:
     """A page with one panel per entry of `panels` (their titles), two a row at most."""
     columns = 1 if len(panels) == 1 else 2
     rows = -(-len(panels) // columns)
@@ -70,7 +78,7 @@ def make_sheet(text: Text, panels: list[str], gutter: float, legend_rows: int = 
     footnote = textwrap.wrap(text.footnote, int(wrap * 1.05))
     top = 0.62 + 0.2 * (len(problem) + len(machine)) + (0.3 if any(panels) else 0.1)
     bottom = 0.62 + 0.24 * legend_rows + LINE * (len(notes) + len(footnote)) + 0.24
-    height = top + rows * PANEL_HEIGHT + (rows - 1) * ROW_GAP + bottom
+    height = top + rows * panel_height + (rows - 1) * ROW_GAP + bottom
     figure = pyplot.figure(figsize=(width, height))
     _header(figure, text.heading, problem, machine)
     _footer(figure, notes, footnote)
@@ -78,12 +86,12 @@ def make_sheet(text: Text, panels: list[str], gutter: float, legend_rows: int = 
     for index, title in enumerate(panels):
         row, column = divmod(index, columns)
         x = LEFT + column * (panel_width + gutter + COLUMN_GAP)
-        y = bottom + (rows - 1 - row) * (PANEL_HEIGHT + ROW_GAP)
-        axis = figure.add_axes((x / width, y / height, panel_width / width, PANEL_HEIGHT / height))
+        y = bottom + (rows - 1 - row) * (panel_height + ROW_GAP)
+        axis = figure.add_axes((x / width, y / height, panel_width / width, panel_height / height))
         if title:
             axis.set_title(title, loc="left", fontsize=10, fontweight="bold", color=TEXT, pad=7)
         axes.append(axis)
-    sheet = Sheet(figure, axes, panel_width, PANEL_HEIGHT, gutter)
+    sheet = Sheet(figure, axes, panel_width, panel_height, gutter)
     sheet.figure.attnbench_legend_y = (bottom - 0.56) / height
     return sheet
 

@@ -12,7 +12,7 @@ from plot.caption import page_text
 from plot.data import Row, Run
 from plot.labels import EndLabel, label_line_ends
 from plot.problems import ProblemGroup, Series
-from plot.sheet import Legend, draw_legend, gutter_for, make_sheet
+from plot.sheet import Legend, draw_legend, gutter_for, make_sheet, panel_height_for
 from plot.style import GUIDE, MUTED, TEXT
 
 LINEAR_UP_TO = 8  # Threads; beyond, both axes are logarithmic.
@@ -64,7 +64,8 @@ def draw_speedup(group: ProblemGroup, run: Run) -> Figure | str:
     missing = unmeasured.unmeasured_series(group)
     sheet = make_sheet(
         page_text(group, run, "Speed-up against threads", unmeasured.notes(group)),
-        [f"N = {n}" for n in lengths], gutter_for([s.label[:34] for s in group.series]), 1)
+        [f"N = {n}" for n in lengths], gutter_for([s.label[:34] for s in group.series]), 1,
+        panel_height_for(len(group.series), min(len(missing), unmeasured.MOST_ROWS)))
     found = [p for n in lengths for s in group.series for p in speedups(s, n, group.threads)]
     machine = _machine_ratios(run, group.threads)
     # The medians and the ideal fit; the band of a noisy cell may leave the panel.
@@ -75,7 +76,7 @@ def draw_speedup(group: ProblemGroup, run: Run) -> Figure | str:
         shown = [s for s in missing if any(not row.measured for (n, _), row in s.cells.items()
                                            if n == length)]
         _scales(axis, group.threads, min(shown_ratios), highest,
-                unmeasured.strip_height(len(shown)))
+                unmeasured.strip_height(sheet, len(shown)))
         _references(axis, group.threads, machine)
         ends = []
         for series in group.series:
@@ -87,7 +88,7 @@ def draw_speedup(group: ProblemGroup, run: Run) -> Figure | str:
                 axis.plot(xs, ratios, **series.style.line())
                 ends.append(EndLabel(series.label, series.style, xs[-1], ratios[-1]))
         label_line_ends(sheet, axis, ends, 0.02,
-                        0.97 - unmeasured.strip_height(len(shown)) - (0.03 if shown else 0))
+                        0.97 - unmeasured.strip_height(sheet, len(shown)) - (0.03 if shown else 0))
         unmeasured.draw_strip(sheet, axis, shown, {
             s.label: [(t, row) for (n, t), row in s.cells.items()
                       if n == length and not row.measured] for s in shown})

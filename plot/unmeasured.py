@@ -10,11 +10,10 @@ from matplotlib.patches import Rectangle
 from plot.data import Row
 from plot.labels import label_in_gutter
 from plot.problems import ProblemGroup, Series
-from plot.sheet import PANEL_HEIGHT, Sheet
+from plot.sheet import STRIP_ROW, Sheet
 from plot.style import MUTED, STRIP, TEXT, plain
 
 LETTERS = {"skipped": "S", "failed": "F", "timeout": "T", "out-of-memory": "M"}
-ROW_HEIGHT = 0.19 / PANEL_HEIGHT  # Of the panel, one line of the strip.
 MOST_ROWS = 8
 MOST_NOTES = 9
 
@@ -23,9 +22,15 @@ def unmeasured_series(group: ProblemGroup) -> list[Series]:
     return [s for s in group.series if any(not row.measured for row in s.cells.values())]
 
 
-def strip_height(count: int) -> float:
+def strip_height(sheet: Sheet, count: int) -> float:
     """Fraction of a panel that the strip of `count` series takes."""
-    return 0.0 if count == 0 else ROW_HEIGHT * (min(count, MOST_ROWS) + 0.4)
+    rows = min(count, MOST_ROWS)
+    return 0.0 if count == 0 else STRIP_ROW * (rows + 0.4) / sheet.panel_height
+
+
+def _row_place(sheet: Sheet, index: int) -> float:
+    """Height of a row of the strip, as a fraction of the panel."""
+    return 1 - STRIP_ROW * (index + 0.7) / sheet.panel_height
 
 
 def draw_strip(sheet: Sheet, axis: Axes, series: list[Series],
@@ -37,12 +42,12 @@ def draw_strip(sheet: Sheet, axis: Axes, series: list[Series],
     """
     if not series:
         return
-    height = strip_height(len(series))
+    height = strip_height(sheet, len(series))
     axis.add_patch(Rectangle((0, 1 - height), 1, height, transform=axis.transAxes,
                              facecolor=STRIP, edgecolor="none", zorder=2))
     own = series if len(series) <= MOST_ROWS else series[:MOST_ROWS - 1]
     for index, entry in enumerate(own):
-        y = 1 - ROW_HEIGHT * (index + 0.7)
+        y = _row_place(sheet, index)
         for x, row in cells.get(entry.label, []):
             axis.text(x, y, LETTERS[row.status], transform=axis.get_xaxis_transform(),
                       fontsize=8.5, fontweight="bold", color=TEXT, ha="center", va="center",
@@ -54,7 +59,7 @@ def draw_strip(sheet: Sheet, axis: Axes, series: list[Series],
 
 def _draw_rest(sheet: Sheet, axis: Axes, series: list[Series],
                cells: dict[str, list[tuple[float, Row]]]) -> None:
-    y = 1 - ROW_HEIGHT * (MOST_ROWS - 1 + 0.7)
+    y = _row_place(sheet, MOST_ROWS - 1)
     counts: dict[float, int] = defaultdict(int)
     for entry in series:
         for x, _ in cells.get(entry.label, []):
@@ -67,27 +72,28 @@ def _draw_rest(sheet: Sheet, axis: Axes, series: list[Series],
 
 
 def notes(group: ProblemGroup) -> list[str]:
-    """One line for each series and reason, with the lengths and threads it concerns."""
-    found: dict[tuple[str, str, str], list[tuple[int, int]]] = defaultdict(list)
+    """One line for each reason, with the series, lengths and threads that it concerns."""
+    cells: dict[tuple[str, str, str], list[tuple[int, int]]] = defaultdict(list)
     for series in group.series:
         for (length, threads), row in sorted(series.cells.items()):
             if not row.measured:
-                key = (row.status, series.label, row.text["reason"] or "no reason given")
-                found[key].append((length, threads))
-    if not found:
-        return []
+                reason = row.text["reason"] or "no reason given"
+                cells[(row.status, reason, series.label)].append((length, threads))
+    shared: dict[tuple[str, str, tuple], list[str]] = defaultdict(list)
+    for (status, reason, label), places in cells.items():
+        shared[(status, reason, tuple(places))].append(label)
     lines = []
-    for (status, label, reason), cells in found.items():
-        lengths = _joined(sorted({n for n, _ in cells}))
-        threads = _joined(sorted({t for _, t in cells}))
-        where = f"N = {lengths}" if len(group.threads) == 1 else f"N = {lengths}, T = {threads}"
-        lines.append(f"{LETTERS[status]}   {status}: {plain(label, 40)} at {where}: "
-                     f"{plain(reason, 180)}")
+    for (status, reason, places), labels in shared.items():
+        where = "N = " + _joined(sorted({n for n, _ in places}))
+        if len(group.threads) > 1:
+            where += ", T = " + _joined(sorted({t for _, t in places}))
+        who = plain(", ".join(labels), 100)
+        lines.append(f"{LETTERS[status]}   {status}: {who} at {where}: {plain(reason, 180)}")
     if len(lines) > MOST_NOTES:
         hidden = len(lines) - (MOST_NOTES - 1)
         lines = lines[:MOST_NOTES - 1]
         lines.append(f"… and {hidden} more reasons; the column 'reason' of summary.csv has them all")
-    return ["Not measured:"] + lines
+    return ["Not measured:"] + lines if lines else []
 
 
 def _joined(values: list[int]) -> str:
