@@ -101,8 +101,9 @@ def label_points(axis: Axes, labels: list[PointLabel], obstacles: list[tuple[flo
     """Writes each label at the nearest free place around its point.
 
     Each label takes the candidate place that overlaps least with the panel's edge, the other
-    points, the labels placed before it and `lines`, (start, end) pairs of horizontal or vertical
-    lines. Positions are data coordinates; axis limits must be final.
+    points, texts that are there already, the labels placed before it, and `lines`: (start, end)
+    pairs of horizontal or vertical lines. Positions are data coordinates; axis limits must be
+    final.
     """
     if not labels:
         return
@@ -113,6 +114,7 @@ def label_points(axis: Axes, labels: list[PointLabel], obstacles: list[tuple[flo
     dots = [tuple(axis.transData.transform(point)) for point in obstacles]
     taken: list[tuple[float, float, float, float]] = [
         (x - 5 * pixel, y - 5 * pixel, x + 5 * pixel, y + 5 * pixel) for x, y in dots]
+    taken += [text.get_window_extent(renderer).extents for text in axis.texts]
     for start, end in lines:
         (x0, y0), (x1, y1) = axis.transData.transform([start, end])
         taken.append((min(x0, x1) - pixel, min(y0, y1) - pixel,
