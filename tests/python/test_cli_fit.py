@@ -9,6 +9,7 @@ import subprocess
 
 import plot_run
 import pytest
+from conftest import REPOSITORY
 
 LENGTHS = (256, 512, 1024, 2048, 4096, 8192, 16384)
 PROBLEM = "B=1 H=4 D=64 avx512"
@@ -262,3 +263,21 @@ def test_help(run, command):
     assert text.startswith(f"Usage: attnbench {command}")
     assert text.split("Examples:\n", 1)[1].count("attnbench ") >= 3
     assert max(map(len, text.splitlines())) <= 100
+
+
+def keys_of(value):
+    if isinstance(value, dict):
+        return set(value).union(*map(keys_of, value.values()))
+    return set().union(*map(keys_of, value)) if isinstance(value, list) else set()
+
+
+def test_the_documentation_names_every_key(run, stored):
+    text = (REPOSITORY / "docs" / "analysis.md").read_text(encoding="utf-8")
+    report = fit(run, stored)
+    keys = keys_of([{**each, "axes": None} for each in report["series"]])
+    keys |= keys_of([report["crossovers"], report["scaling"][0], report["pareto"]])
+    keys -= {"time_s"}
+    assert len(keys) > 60
+    with (stored / "fit.csv").open(newline="") as stream:
+        keys |= set(next(csv.reader(stream)))
+    assert sorted(key for key in keys if f"`{key}`" not in text) == []
