@@ -83,13 +83,15 @@ def load_run(path: Path) -> Run:
         raise RunError(f"{path}: no such directory; give the directory of a run")
     summary = path / "summary.csv"
     if not summary.is_file():
-        raise RunError(f"{path}: no summary.csv in it; give the directory that 'attnbench run' wrote")
+        raise RunError(f"{path}: no summary.csv in it; "
+                       "give the directory that 'attnbench run' wrote")
     rows = _read_summary(summary)
     if not rows:
         raise RunError(f"{summary}: it has a header and no rows; nothing was run")
     if not any(row.measured for row in rows):
         raise RunError(f"{summary}: none of its {len(rows)} rows is ok ({_status_counts(rows)}); "
-                       f"the first: line {rows[0].line}, {rows[0].status}: {rows[0].text['reason']}")
+                       f"the first: line {rows[0].line}, {rows[0].status}: "
+                       f"{rows[0].text['reason']}")
     run = Run(path, rows)
     run.samples = _read_samples(path / "samples.csv", run.warnings)
     run.manifest = load_manifest(path / "manifest.json", run.warnings)

@@ -96,7 +96,7 @@ def _by_threads(value: object, names: tuple[str, ...]) -> dict[int, float]:
 
 
 def _memory_bandwidth(value: object) -> dict[int, float]:
-    """Of the level called memory, in a list of {level, threads, read_gbs} or {level: by threads}."""
+    """Of the level called memory: from [{level, threads, read_gbs}] or {level: by threads}."""
     names = ("read_gbs", "gbs", "value")
     if isinstance(value, list):
         return _by_threads([entry for entry in value if isinstance(entry, dict)

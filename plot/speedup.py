@@ -18,7 +18,8 @@ from plot.style import GUIDE, MUTED, TEXT
 LINEAR_UP_TO = 8  # Threads; beyond, both axes are logarithmic.
 
 
-def speedups(series: Series, length: int, threads: list[int]) -> list[tuple[int, float, float, float]]:
+def speedups(series: Series, length: int,
+             threads: list[int]) -> list[tuple[int, float, float, float]]:
     """(threads, speed-up, low, high) of the measured cells; empty without a one-thread cell.
 
     The band divides the ends of the two intervals: it is at least as wide as a 95% interval.

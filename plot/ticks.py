@@ -33,7 +33,7 @@ def bytes_text(count: float) -> str:
 
 
 def length_axis(axis: Axes, lengths: list[int], most: int = 9) -> None:
-    """Base-2 log scale with plain numbers: the powers of two in range, or the lengths themselves."""
+    """Base-2 log scale with plain numbers: powers of two, or the lengths where those are few."""
     low, high = min(lengths), max(lengths)
     axis.set_xscale("log", base=2)
     pad = max((high / low) ** 0.035, 1.06)

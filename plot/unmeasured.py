@@ -92,7 +92,7 @@ def notes(group: ProblemGroup) -> list[str]:
     if len(lines) > MOST_NOTES:
         hidden = len(lines) - (MOST_NOTES - 1)
         lines = lines[:MOST_NOTES - 1]
-        lines.append(f"… and {hidden} more reasons; the column 'reason' of summary.csv has them all")
+        lines.append(f"… and {hidden} more reasons: column 'reason' of summary.csv")
     return ["Not measured:"] + lines if lines else []
 
 
