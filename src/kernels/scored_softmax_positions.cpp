@@ -20,9 +20,15 @@ std::size_t monotonic_floats(const Problem& p) {
   return static_cast<std::size_t>((kKeyBlock + p.dim_v + 3 + p.dim_qk) * kTileQueries);
 }
 
+std::int64_t window_floats(const Problem& p, std::int64_t window) {
+  return (std::min(2 * window + 1, p.seq_k) + 15) / 16 * 16;
+}
+
+std::int64_t wide_query_floats(const Problem& p) { return (2 * 4 * p.dim_qk + 15) / 16 * 16; }
+
 std::size_t predictive_floats(const Problem& p, std::int64_t window) {
-  const std::int64_t keys = std::min(2 * window + 1, p.seq_k);
-  return static_cast<std::size_t>(2 * p.dim_qk * kPredictedQueries + (keys + 15) / 16 * 16);
+  return static_cast<std::size_t>(wide_query_floats(p) +
+                                  window_floats(p, window) * kPredictedQueries);
 }
 
 void monotonic_window_attention(const Problem& p, std::int64_t window, const Inputs& inputs,
@@ -46,11 +52,14 @@ PositionNetwork pack_position_network(std::int64_t dim, std::int64_t hidden, con
   PositionNetwork net;
   net.dim = dim;
   net.hidden = hidden;
-  net.rows = (hidden + 3) / 4 * 4;
-  net.w.assign(static_cast<std::size_t>(net.rows * dim), 0.0);
-  net.v.assign(static_cast<std::size_t>(net.rows), 0.0);
-  for (std::int64_t i = 0; i < hidden * dim; ++i) {
-    net.w[static_cast<std::size_t>(i)] = 2 * std::numbers::log2e * static_cast<double>(w[i]);
+  net.stride = (hidden + 31) / 32 * 32;
+  net.w.assign(static_cast<std::size_t>(net.stride * dim), 0.0);
+  net.v.assign(static_cast<std::size_t>(net.stride), 0.0);
+  for (std::int64_t a = 0; a < hidden; ++a) {
+    for (std::int64_t i = 0; i < dim; ++i) {
+      net.w[static_cast<std::size_t>(i * net.stride + a)] =
+          2 * std::numbers::log2e * static_cast<double>(w[a * dim + i]);
+    }
   }
   for (std::int64_t a = 0; a < hidden; ++a) {
     net.v[static_cast<std::size_t>(a)] = static_cast<double>(v[a]);

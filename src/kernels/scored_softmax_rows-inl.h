@@ -30,21 +30,22 @@ HWY_INLINE auto sum_of_blocks(D d, V v) {
 }
 #endif
 
-/// to[i] = sum of the lanes of v[i].
+/// to[i] = scale * sum of the lanes of v[i].
 template <class D, class V>
-HWY_INLINE void store_four_sums(D d, const V (&v)[4], float* to) {
+HWY_INLINE void store_four_sums(D d, const V (&v)[4], float scale, float* to) {
 #if HWY_TARGET == HWY_SCALAR
-  for (int i = 0; i < 4; ++i) to[i] = hn::GetLane(hn::SumOfLanes(d, v[i]));
+  for (int i = 0; i < 4; ++i) to[i] = scale * hn::GetLane(hn::SumOfLanes(d, v[i]));
 #else
   // Within each block: sums of even and of odd pairs side by side, then both.
   const hn::RepartitionToWide<D> wide;
+  const hn::FixedTag<float, 4> d4;
   const auto low = hn::BitCast(
       wide, hn::Add(hn::InterleaveLower(d, v[0], v[1]), hn::InterleaveUpper(d, v[0], v[1])));
   const auto high = hn::BitCast(
       wide, hn::Add(hn::InterleaveLower(d, v[2], v[3]), hn::InterleaveUpper(d, v[2], v[3])));
   const V sums = hn::Add(hn::BitCast(d, hn::InterleaveLower(wide, low, high)),
                          hn::BitCast(d, hn::InterleaveUpper(wide, low, high)));
-  hn::StoreU(sum_of_blocks(d, sums), hn::FixedTag<float, 4>(), to);
+  hn::StoreU(hn::Mul(sum_of_blocks(d, sums), hn::Set(d4, scale)), d4, to);
 #endif
 }
 
@@ -54,21 +55,21 @@ HWY_INLINE void row_dots(const float* HWY_RESTRICT q, const float* HWY_RESTRICT 
                          float scale, float* HWY_RESTRICT out) {
   const hn::ScalableTag<float> d;
   const auto lanes = static_cast<std::ptrdiff_t>(hn::Lanes(d));
+  const std::ptrdiff_t whole = dim / lanes * lanes;
   for (std::ptrdiff_t j = 0; j < count; j += 4) {
     const float* row[4];
+#pragma GCC unroll 4
     for (std::ptrdiff_t r = 0; r < 4; ++r)
       row[r] = k + (j + r < count ? j + r : count - 1) * stride;
     hn::Vec<decltype(d)> sum[4] = {hn::Zero(d), hn::Zero(d), hn::Zero(d), hn::Zero(d)};
-    std::ptrdiff_t at = 0;
-    for (; at + lanes <= dim; at += lanes) {
+    for (std::ptrdiff_t at = 0; at < whole; at += lanes) {
       const auto x = hn::LoadU(d, q + at);
 #pragma GCC unroll 4
       for (int r = 0; r < 4; ++r) sum[r] = hn::MulAdd(x, hn::LoadU(d, row[r] + at), sum[r]);
     }
-    store_four_sums(d, sum, out + j);
-    for (std::ptrdiff_t r = 0; r < 4; ++r) {
-      for (std::ptrdiff_t i = at; i < dim; ++i) out[j + r] += q[i] * row[r][i];
-      out[j + r] *= scale;
+    store_four_sums(d, sum, scale, out + j);
+    for (std::ptrdiff_t at = whole; at < dim; ++at) {
+      for (std::ptrdiff_t r = 0; r < 4; ++r) out[j + r] += scale * q[at] * row[r][at];
     }
   }
 }

@@ -2,6 +2,7 @@
 #define HWY_TARGET_INCLUDE "kernels/scored_softmax_window.cpp"
 #include "kernels/simd_targets.h"
 // foreach_target.h re-includes this file once per target, before the code below.
+#include <hwy/cache_control.h>
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
@@ -68,96 +69,105 @@ void monotonic_target(const MonotonicTile& job) {
   finish_tile(t, job.tile, p.dim_v);
 }
 
-/// Weights of the network times 1 / (1 + 2^w) for `V` vectors of queries, packed [dim][32].
-template <int V>
-HWY_INLINE void predict_vectors(const PositionNetwork& net, const double* packed, double keys,
-                                double* positions) {
+constexpr int kPredictQueries = 4;  // Register tile: 4 queries x 4 vectors of hidden units.
+constexpr int kPredictVectors = 4;
+
+/// Adds sum_a v_a / (1 + 2^(w_a . q)) over 4 vectors of hidden units from `a` on, for 4 queries.
+/// `q` is [4][dim].
+HWY_INLINE void predict_units(const PositionNetwork& net, std::int64_t a, const double* q,
+                              hn::Vec<hn::ScalableTag<double>> (&sum)[kPredictQueries]) {
   const hn::ScalableTag<double> d;
   using Vec = hn::Vec<decltype(d)>;
-  const auto lanes = static_cast<std::ptrdiff_t>(hn::Lanes(d));
-  const Vec one = hn::Set(d, 1.0), far = hn::Set(d, 200.0);
-  Vec sum[V];
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  Vec x[kPredictQueries][kPredictVectors];
 #pragma GCC unroll 4
-  for (int v = 0; v < V; ++v) sum[v] = hn::Zero(d);
-  for (std::int64_t a = 0; a < net.rows; a += 4) {
-    const double* w = net.w.data() + a * net.dim;
-    Vec x[4][V];
+  for (int r = 0; r < kPredictQueries; ++r) {
 #pragma GCC unroll 4
-    for (int r = 0; r < 4; ++r) {
+    for (int v = 0; v < kPredictVectors; ++v) x[r][v] = hn::Zero(d);
+  }
+  for (std::int64_t i = 0; i < net.dim; ++i) {
+    const double* w = net.w.data() + i * net.stride + a;
+    Vec weight[kPredictVectors];
 #pragma GCC unroll 4
-      for (int v = 0; v < V; ++v) x[r][v] = hn::Zero(d);
-    }
-    for (std::int64_t i = 0; i < net.dim; ++i) {
+    for (int v = 0; v < kPredictVectors; ++v) weight[v] = hn::LoadU(d, w + v * lanes);
 #pragma GCC unroll 4
-      for (int r = 0; r < 4; ++r) {
-        const Vec element = hn::Set(d, w[r * net.dim + i]);
+    for (int r = 0; r < kPredictQueries; ++r) {
+      const Vec element = hn::Set(d, q[r * net.dim + i]);
 #pragma GCC unroll 4
-        for (int v = 0; v < V; ++v) {
-          const Vec q = hn::Load(d, packed + i * kPredictedQueries + v * lanes);
-          x[r][v] = hn::MulAdd(element, q, x[r][v]);
-        }
-      }
-    }
-#pragma GCC unroll 4
-    for (int v = 0; v < V; ++v) {
-      const auto n = [&](int r) { return hn::Set(d, net.v[static_cast<std::size_t>(a + r)]); };
-      const auto factor = [&](int r) {
-        // Four factors up to 2^200 have a finite product.
-        return hn::Add(one, exp2_f64(d, hn::Max(hn::Min(x[r][v], far), hn::Neg(far))));
-      };
-      sum[v] = hn::Add(sum[v], sum_of_quotients(d, n(0), factor(0), n(1), factor(1), n(2),
-                                                factor(2), n(3), factor(3)));
+      for (int v = 0; v < kPredictVectors; ++v) x[r][v] = hn::MulAdd(element, weight[v], x[r][v]);
     }
   }
+  const Vec one = hn::Set(d, 1.0), far = hn::Set(d, 200.0);
+  const auto n = [&](int v) { return hn::LoadU(d, net.v.data() + a + v * lanes); };
 #pragma GCC unroll 4
-  for (int v = 0; v < V; ++v) {
-    // z = sum v tanh = sum v - 2 sum v / (1 + 2^w); p = Nk / (1 + e^-z).
-    const Vec z = hn::NegMulAdd(hn::Set(d, 2.0), sum[v], hn::Set(d, net.v_sum));
-    const Vec exponent = hn::Mul(z, hn::Set(d, -std::numbers::log2e));
-    const Vec limit = hn::Set(d, 1000.0);
-    const Vec power = exp2_f64(d, hn::Max(hn::Min(exponent, limit), hn::Neg(limit)));
-    hn::Store(hn::Div(hn::Set(d, keys), hn::Add(one, power)), d, positions + v * lanes);
+  for (int r = 0; r < kPredictQueries; ++r) {
+    const auto factor = [&](int v) {
+      // Four factors up to 2^200 have a finite product.
+      return hn::Add(one, exp2_f64(d, hn::Max(hn::Min(x[r][v], far), hn::Neg(far))));
+    };
+    sum[r] = hn::Add(sum[r], sum_of_quotients(d, n(0), factor(0), n(1), factor(1), n(2), factor(2),
+                                              n(3), factor(3)));
   }
 }
 
-/// Predicted positions of a tile's queries.
-void predict(const PredictiveTile& job, double* packed, double* positions) {
+/// Predicted positions of a tile's queries. `wide` holds 4 x D doubles.
+void predict(const PredictiveTile& job, double* wide, double* positions) {
+  const hn::ScalableTag<double> d;
+  const hn::Rebind<float, decltype(d)> df;
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
   const PositionNetwork& net = job.network;
   const int queries = job.tile.queries.lanes;
-  for (std::int64_t i = 0; i < net.dim; ++i) {
-    double* row = packed + i * kPredictedQueries;
-    for (int lane = 0; lane < queries; ++lane) {
-      row[lane] = static_cast<double>(job.tile.q_rows[lane][i]);
+  for (int first = 0; first < queries; first += kPredictQueries) {
+    for (int r = 0; r < kPredictQueries; ++r) {
+      const float* from = job.tile.q_rows[std::min(first + r, queries - 1)];
+      double* to = wide + r * net.dim;
+      std::int64_t i = 0;
+      for (; i + lanes <= net.dim; i += lanes) {
+        hn::StoreU(hn::PromoteTo(d, hn::LoadU(df, from + i)), d, to + i);
+      }
+      for (; i < net.dim; ++i) to[i] = static_cast<double>(from[i]);
     }
-    std::fill(row + queries, row + kPredictedQueries, 0.0);
+    hn::Vec<decltype(d)> sum[kPredictQueries] = {hn::Zero(d), hn::Zero(d), hn::Zero(d),
+                                                 hn::Zero(d)};
+    for (std::int64_t a = 0; a < net.hidden; a += kPredictVectors * lanes) {
+      predict_units(net, a, wide, sum);
+    }
+    // sum v tanh = sum v - 2 sum v / (1 + 2^w).
+#pragma GCC unroll 4
+    for (int r = 0; r < kPredictQueries; ++r) {
+      positions[first + r] = net.v_sum - 2 * hn::GetLane(hn::SumOfLanes(d, sum[r]));
+    }
   }
-  constexpr int kVectors = kGemmVectors;
-  const auto step = kVectors * static_cast<std::ptrdiff_t>(hn::Lanes(hn::ScalableTag<double>()));
-  for (std::ptrdiff_t at = 0; at < queries; at += step) {
-    predict_vectors<kVectors>(net, packed + at, static_cast<double>(job.problem.seq_k),
-                              positions + at);
+  // p = Nk / (1 + e^-z).
+  const auto keys = hn::Set(d, static_cast<double>(job.problem.seq_k));
+  const auto limit = hn::Set(d, 1000.0);
+  for (std::int64_t at = 0; at < kPredictedQueries; at += lanes) {
+    const auto exponent = hn::Mul(hn::Load(d, positions + at), hn::Set(d, -std::numbers::log2e));
+    const auto power = exp2_f64(d, hn::Max(hn::Min(exponent, limit), hn::Neg(limit)));
+    hn::Store(hn::Div(keys, hn::Add(hn::Set(d, 1.0), power)), d, positions + at);
   }
   count_ops(queries * net.hidden * net.dim, queries * (net.hidden + 1));
 }
 
-/// Softmax over weights[low, high) times the Gaussian at `center`; the rest of [0, count) is zero.
-/// Returns 1 / sum. The buffer has room for whole vectors.
+/// Softmax over weights[low, high) times the Gaussian at `center`; the rest of [0, count) becomes
+/// zero. Returns 1 / sum. The buffer has room for whole vectors.
 float weigh_row(float* weights, std::int64_t count, std::int64_t low, std::int64_t high,
                 float center, float factor) {
   const hn::ScalableTag<float> d;
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
   const auto none = hn::Set(d, -std::numeric_limits<float>::infinity());
-  const std::int64_t padded = (count + lanes - 1) / lanes * lanes;
-  std::fill(weights, weights + low, -std::numeric_limits<float>::infinity());
-  std::fill(weights + high, weights + padded, -std::numeric_limits<float>::infinity());
+  const auto from = hn::Set(d, static_cast<float>(low)), to = hn::Set(d, static_cast<float>(high));
+  const auto logits_at = [&](std::int64_t j) {
+    const auto index = hn::Iota(d, static_cast<float>(j));
+    const auto inside = hn::And(hn::Ge(index, from), hn::Lt(index, to));
+    return hn::IfThenElse(inside, hn::Load(d, weights + j), none);
+  };
   auto maximum = none;
-  for (std::int64_t j = 0; j < padded; j += lanes) {
-    maximum = hn::Max(maximum, hn::Load(d, weights + j));
-  }
+  for (std::int64_t j = 0; j < count; j += lanes) maximum = hn::Max(maximum, logits_at(j));
   maximum = hn::MaxOfLanes(d, maximum);
   auto sum = hn::Zero(d);
-  for (std::int64_t j = 0; j < padded; j += lanes) {
-    const auto w = exp2_nonpositive(d, hn::Sub(hn::Load(d, weights + j), maximum));
+  for (std::int64_t j = 0; j < count; j += lanes) {
+    const auto w = exp2_nonpositive(d, hn::Sub(logits_at(j), maximum));
     const auto distance = hn::Sub(hn::Iota(d, static_cast<float>(j)), hn::Set(d, center));
     sum = hn::Add(sum, w);
     hn::Store(hn::Mul(w, gaussian(d, distance, hn::Set(d, factor))), d, weights + j);
@@ -165,40 +175,83 @@ float weigh_row(float* weights, std::int64_t count, std::int64_t low, std::int64
   return 1 / hn::GetLane(hn::SumOfLanes(d, sum));
 }
 
+/// The keys of one query: [begin, begin + count) are visited, [low, high) of these weighted.
+struct Window {
+  std::int64_t begin = 0;
+  std::int64_t count = 0;
+  std::int64_t low = 0;
+  std::int64_t high = 0;
+  float center = 0;  ///< Relative to begin.
+  float inverse_sum = 0;
+};
+
+Window window_at(double center, std::int64_t reach, std::int64_t keys) {
+  const auto end = static_cast<double>(keys);
+  const auto inside = [&](double s) {
+    return static_cast<std::int64_t>(std::min(std::max(s, 0.0), end));
+  };
+  Window w;
+  w.count = std::min(2 * reach + 1, keys);
+  const std::int64_t low = inside(std::ceil(center - static_cast<double>(reach)));
+  const std::int64_t high = inside(std::floor(center + static_cast<double>(reach)) + 1);
+  w.begin = std::min(low, keys - w.count);
+  w.low = low - w.begin;
+  w.high = high - w.begin;
+  w.center = static_cast<float>(center - static_cast<double>(w.begin));
+  return w;
+}
+
+/// Windows of neighbouring queries lie anywhere: the next one's rows are asked for in time.
+HWY_INLINE void prefetch_window(const Window& w, const float* rows, std::int64_t stride,
+                                std::int64_t dim) {
+  constexpr std::int64_t kMostRows = 32;
+  constexpr std::int64_t kLine = 16;
+  const float* from = rows + w.begin * stride;
+  for (std::int64_t j = 0; j < std::min(w.count, kMostRows); ++j) {
+    for (std::int64_t i = 0; i < dim; i += kLine) hwy::Prefetch(from + j * stride + i);
+  }
+}
+
+/// Step by step over all queries of the tile, not query by query: a window is short, and the chain
+/// dots, maximum, sum, reciprocal, values of one query would wait for itself.
 void predictive_target(const PredictiveTile& job) {
   const Problem& p = job.problem;
-  auto* packed = reinterpret_cast<double*>(job.scratch);
-  float* weights = job.scratch + 2 * p.dim_qk * kPredictedQueries;
-  alignas(64) double positions[kPredictedQueries + 32];
-  predict(job, packed, positions);
+  const int queries = job.tile.queries.lanes;
+  auto* wide = reinterpret_cast<double*>(job.scratch);
+  float* weights = job.scratch + wide_query_floats(p);
+  const std::int64_t row = window_floats(p, job.window);
+  alignas(64) double positions[kPredictedQueries] = {};
+  predict(job, wide, positions);
+  Window windows[kPredictedQueries];
+  for (int lane = 0; lane < queries; ++lane) {
+    windows[lane] =
+        window_at(positions[lane], job.window,
+                  allowed_keys(p, job.tile.queries.batch, job.tile.queries.position[lane]));
+  }
+  for (int lane = 0; lane < queries; ++lane) {
+    const Window& w = windows[lane];
+    if (lane + 1 < queries) prefetch_window(windows[lane + 1], job.k, job.k_stride, p.dim_qk);
+    row_dots(job.tile.q_rows[lane], job.k + w.begin * job.k_stride, job.k_stride, w.count, p.dim_qk,
+             static_cast<float>(std::numbers::log2e), weights + lane * row);
+    count_ops(w.count * (p.dim_qk + p.dim_v), 2 * w.count);
+  }
   const float factor = gaussian_factor(job.window);
-  const auto reach = static_cast<double>(job.window);
-  for (int lane = 0; lane < job.tile.queries.lanes; ++lane) {
-    const std::int64_t keys =
-        allowed_keys(p, job.tile.queries.batch, job.tile.queries.position[lane]);
-    const std::int64_t count = std::min(2 * job.window + 1, keys);
-    const double center = positions[lane];
-    const auto inside = [&](double s) {
-      return static_cast<std::int64_t>(std::clamp(s, 0.0, static_cast<double>(keys)));
-    };
-    const std::int64_t low = inside(std::ceil(center - reach));
-    const std::int64_t high = inside(std::floor(center + reach) + 1);
-    const std::int64_t begin = std::min(low, keys - count);
-    const float* k = job.k + begin * job.k_stride;
-    const float* v = job.v + begin * job.v_stride;
-    row_dots(job.tile.q_rows[lane], k, job.k_stride, count, p.dim_qk,
-             static_cast<float>(std::numbers::log2e), weights);
-    float inverse_sum = 0;
-    if (low < high) {
-      inverse_sum = weigh_row(weights, count, low - begin, high - begin,
-                              static_cast<float>(center - static_cast<double>(begin)), factor);
+  for (int lane = 0; lane < queries; ++lane) {
+    Window& w = windows[lane];
+    if (w.low < w.high) {
+      w.inverse_sum = weigh_row(weights + lane * row, w.count, w.low, w.high, w.center, factor);
     } else {
-      std::fill_n(weights, count, 0.0F);
+      std::fill_n(weights + lane * row, w.count, 0.0F);
     }
+  }
+  const std::int64_t stride = job.v_stride;
+  for (int lane = 0; lane < queries; ++lane) {
+    const Window& w = windows[lane];
+    if (lane + 1 < queries) prefetch_window(windows[lane + 1], job.v, job.v_stride, p.dim_v);
+    const float* v = job.v + w.begin * job.v_stride;
     weighted_rows(
-        weights, [&](std::ptrdiff_t t) { return v + t * job.v_stride; }, count, p.dim_v,
-        inverse_sum, job.tile.out_rows[lane]);
-    count_ops(count * (p.dim_qk + p.dim_v), 2 * count);
+        weights + lane * row, [v, stride](std::ptrdiff_t t) { return v + t * stride; }, w.count,
+        p.dim_v, w.inverse_sum, job.tile.out_rows[lane]);
   }
 }
 

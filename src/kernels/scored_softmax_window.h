@@ -24,9 +24,9 @@ void monotonic_window_attention(const Problem& problem, std::int64_t window, con
 struct PositionNetwork {
   std::int64_t dim = 0;
   std::int64_t hidden = 0;
-  std::int64_t rows = 0;  ///< hidden, padded to 4 with zeros.
-  std::vector<double> w;  ///< [rows][dim], in units of ln(2) / 2
-  std::vector<double> v;  ///< [rows]
+  std::int64_t stride = 0;  ///< hidden, padded to 32 with zeros: 4 vectors of AVX-512.
+  std::vector<double> w;    ///< [dim][stride], Wp transposed, in units of ln(2) / 2
+  std::vector<double> v;    ///< [stride]
   double v_sum = 0;
 };
 /// `w` is [hidden][dim], `v` [hidden].

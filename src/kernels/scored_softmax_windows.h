@@ -39,6 +39,10 @@ struct PredictiveTile {
   std::int64_t v_stride = 0;
   float* scratch = nullptr;  ///< predictive_floats(), 64-byte aligned.
 };
+/// Floats of one query's weights: a window of keys, padded to whole vectors.
+std::int64_t window_floats(const Problem& problem, std::int64_t window);
+/// Floats that hold 4 queries in float64.
+std::int64_t wide_query_floats(const Problem& problem);
 std::size_t predictive_floats(const Problem& problem, std::int64_t window);
 void run_predictive_tile(const PredictiveTile& job);
 

@@ -26,7 +26,7 @@ namespace hn = hwy::HWY_NAMESPACE;
 /// factors have a finite product.
 constexpr float kTanhCap = 2147483648.0F;
 
-/// 1 / x for x in [1, 2^126]. Type: float32. Maximum error: 2e-7 relative: the instruction's
+/// 1 / x for x in [1, 2^125]. Type: float32. Maximum error: 2e-7 relative: the instruction's
 /// approximation (12 bits or more) and one Newton step, which costs half of a division.
 template <class D, class V = hn::Vec<D>>
 HWY_INLINE V fast_reciprocal(D d, V x) {
@@ -49,7 +49,7 @@ HWY_INLINE V sum_of_quotients(D, V n0, V x0, V n1, V x1, V n2, V x2, V n3, V x3)
 constexpr std::int64_t kQuotientsFlops = 13;
 
 /// 1 / (1 + 2^w) = (1 - tanh(w ln2 / 2)) / 2 for any finite w.
-/// Type: float32. Maximum error: 2.5e-7 absolute (so 5e-7 in tanh); exactly 1/2 at 0.
+/// Type: float32. Maximum error: 2.5e-7 absolute (so 5e-7 in tanh); 1/2 within one ULP at 0.
 template <class D, class V = hn::Vec<D>>
 HWY_INLINE V falling_logistic(D d, V w) {
   const V power = exp2_nonpositive(d, hn::Min(w, hn::Set(d, 31.0F)));

@@ -67,6 +67,7 @@ Cost FakeVariant::cost(const Problem& problem, const ParamValues&, int) const {
 
 Result<std::unique_ptr<Plan>> FakeVariant::prepare(const Problem& problem, const ParamValues&,
                                                    const AuxSet&) const {
+  if (behaviour_.unpreparable) throw std::bad_alloc();
   return std::unique_ptr<Plan>(std::make_unique<FakePlan>(problem, behaviour_, calls_));
 }
 

@@ -19,6 +19,7 @@ struct Behaviour {
   bool leaves_last_row = false;     ///< Does not write the last row.
   std::size_t takes_floats = 256;   ///< Of its workspace.
   std::size_t models_floats = 256;  ///< What its cost model says.
+  bool unpreparable = false;        ///< prepare() throws bad_alloc.
   int bad_alloc_from = 0;           ///< From this call on (1 is the first) it throws bad_alloc.
   int throws_from = 0;              ///< From this call on it throws a runtime_error.
   std::atomic<bool>* interrupts = nullptr;  ///< Set in call `interrupts_at`.

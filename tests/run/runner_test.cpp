@@ -80,10 +80,12 @@ TEST(Runner, ReportsFailedAllocationsAsOutOfMemory) {
   EXPECT_EQ(got.outcome.out_of_memory, 2);
 }
 
-TEST(Runner, ReportsAWorkspaceThatCannotBeHad) {
-  const FakeVariant huge("huge", {.models_floats = std::size_t{1} << 58});
+TEST(Runner, ReportsAPreparationWithoutMemory) {
+  const FakeVariant huge("huge", {.unpreparable = true});
   const Delivered got = run(make_sweep({make_case(huge)}));
-  EXPECT_EQ(got.row("huge").status, RowStatus::out_of_memory);
+  const Record& row = got.row("huge");
+  EXPECT_EQ(row.status, RowStatus::out_of_memory);
+  EXPECT_NE(row.reason.find("workspace of 1024 bytes"), std::string::npos) << row.reason;
   EXPECT_EQ(huge.calls(), 0);
 }
 
