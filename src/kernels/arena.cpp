@@ -37,21 +37,6 @@ std::vector<int> affinity_cpus() {
   return cpus;
 }
 
-/// Pins the calling thread; best effort, a refusal changes nothing.
-void pin_to(int cpu) {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  CPU_SET(cpu, &set);
-  pthread_setaffinity_np(pthread_self(), sizeof(set), &set);
-}
-
-void pin_to_all(const std::vector<int>& cpus) {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  for (int cpu : cpus) CPU_SET(cpu, &set);
-  pthread_setaffinity_np(pthread_self(), sizeof(set), &set);
-}
-
 /// Libraries called inside our threads must not make threads of their own.
 void hold_openmp_at_one() {
 #ifdef ATTNBENCH_HAVE_OPENMP
@@ -146,6 +131,21 @@ struct ThreadArena::Impl {
 #else
 
 namespace {
+
+/// Pins the calling thread; best effort, a refusal changes nothing.
+void pin_to(int cpu) {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  CPU_SET(cpu, &set);
+  pthread_setaffinity_np(pthread_self(), sizeof(set), &set);
+}
+
+void pin_to_all(const std::vector<int>& cpus) {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  for (int cpu : cpus) CPU_SET(cpu, &set);
+  pthread_setaffinity_np(pthread_self(), sizeof(set), &set);
+}
 
 /// Pins a worker when it joins the arena, and gives the caller its mask back when it leaves.
 class Pinning final : public tbb::task_scheduler_observer {
