@@ -1,16 +1,15 @@
 // hard: each query takes one value, that of its largest logit or of a sampled key.
 //
-//   O_i = v_a(i),   a(i) = argmax_j scale q_i . k_j, the lowest index among equals   (sample =
-//   false)
-//                   a(i) = min {j: p_i0 + ... + p_ij > u_i},  p_i = softmax_j(scale q_i . k_j)
-//                                                                                     (sample =
-//                                                                                     true)
+//   O_i = v_a(i)
+//   sample = false:  a(i) = argmax_j scale q_i . k_j, the lowest index among equals
+//   sample = true:   a(i) = min {j: p_i0 + ... + p_ij > u_i},  p_i = softmax_j(scale q_i . k_j)
 //
-// Shapes: Q [B, Hq, Nq, D], K [B, Hkv, Nk, D], V [B, Hkv, Nk, Dv], u [B, Hq, Nq] in [0, 1], O [B,
-// Hq, Nq, Dv]. A sampled output is softmax attention in expectation over u.
+// Shapes: Q [B, Hq, Nq, D], K [B, Hkv, Nk, D], V [B, Hkv, Nk, Dv], u [B, Hq, Nq] in [0, 1],
+// O [B, Hq, Nq, Dv]. A sampled output is softmax attention in expectation over u.
 // Another function than softmax attention. Time grows as N^2, workspace not at all up to Nk = 4096
 // (beyond, sampling keeps Nk / 64 logits). Rows whose two best keys, or whose u and a bound of the
 // cumulated softmax, are nearer than float32 can tell are undecided in the reference.
+//
 // Source: Xu et al. 2015, "Show, Attend and Tell", arXiv 1502.03044, section 4.1 (stochastic hard
 // attention).
 #include <fmt/format.h>

@@ -1,18 +1,20 @@
 // local-p: predictive local attention, a Gaussian-weighted window around a predicted position.
 //
 //   O_i = sum over |s - p_i| <= D_w of softmax_s(q_i . k_s) exp(-(s - p_i)^2 / (2 sigma^2)) v_s
-//   p_i = Nk sigmoid(vp . tanh(Wp q_i)),  sigma = D_w / 2      (unscaled; integer positions s from
-//   0)
+//   p_i = Nk sigmoid(vp . tanh(Wp q_i)),  sigma = D_w / 2,  integer positions s from 0 (unscaled)
 //
 // Shapes: Q [B, Hq, Nq, D], K [B, Hkv, Nk, D], V [B, Hkv, Nk, Dv], Wp [d_a, D] and vp [d_a] shared
-// by all heads, O [B, Hq, Nq, Dv]. Another function than softmax attention: p is a real number, the
-// softmax runs over the whole positions in the window, cut at both ends of the sequence, by key
-// lengths and, when causal, at j <= i + Nk - Nq (a row whose window is all in the future is zero);
-// the Gaussian is not renormalised. Nk is the problem's, also where a key length is shorter. Time
-// grows as N, workspace not at all. Positions are computed in float64. Rows for which a position is
-// within 1e-9 Nk of the window's end are undecided in the reference. Source: Luong, Pham, Manning
-// 2015, "Effective Approaches to Attention-based Neural Machine Translation", arXiv 1508.04025,
-// section 3.2, equations 9 and 10.
+// by all heads, O [B, Hq, Nq, Dv].
+// Another function than softmax attention: p is a real number, the softmax runs over the whole
+// positions in the window, cut at both ends of the sequence, by key lengths and, when causal, at
+// j <= i + Nk - Nq (a row whose window is all in the future is zero); the Gaussian is not
+// renormalised. Nk is the problem's, also where a key length is shorter. Time grows as N, workspace
+// not at all. Positions are computed in float64, at half the rate of float32: at the default window
+// that is the larger part of the time, and what keeps the variant below half of its roofline. Rows
+// for which a position is within 1e-9 Nk of the window's end are undecided in the reference.
+//
+// Source: Luong, Pham, Manning 2015, "Effective Approaches to Attention-based Neural Machine
+// Translation", arXiv 1508.04025, section 3.2, equations 9 and 10.
 #include <cmath>
 
 #include "attention/registry.h"

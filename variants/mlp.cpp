@@ -1,10 +1,9 @@
 // mlp: softmax attention whose score is a two-layer network.
 //
 //   s_ij = w3 . tanh(W2 tanh(W1 [q_i; k_j] + b1) + b2),   O_i = sum_j softmax_j(s_ij) v_j
-//   (unscaled)
 //
-// Shapes: Q [B, Hq, Nq, D], K [B, Hkv, Nk, D], V [B, Hkv, Nk, Dv], W1 [d1, 2D] (the first D columns
-// take q), b1 [d1], W2 [d2, d1], b2 and w3 [d2], shared by all heads, O [B, Hq, Nq, Dv].
+// Unscaled. Shapes: Q [B, Hq, Nq, D], K [B, Hkv, Nk, D], V [B, Hkv, Nk, Dv], W1 [d1, 2D] (the first
+// D columns take q), b1 [d1], W2 [d2, d1], b2 and w3 [d2], shared by all heads, O [B, Hq, Nq, Dv].
 // Another function than softmax attention. W1 = [Wq Wk] is split, so that the first layer is
 // projected once per query and once per key; the second is a d2 x d1 product for every pair. Time
 // grows as N^2, workspace (Wk k for every key) as N. FLOPs count the rational form of tanh, see

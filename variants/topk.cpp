@@ -3,14 +3,16 @@
 //   O_i = sum over j in T_i of softmax(scale q_i . k_j) v_j
 //   T_i: the k keys of largest scale q_i . k_j, the lowest indices among equals
 //
-// Shapes: Q [B, Hq, Nq, D], K [B, Hkv, Nk, D], V [B, Hkv, Nk, Dv], O [B, Hq, Nq, Dv]. Exactly k
-// keys count, or all that the mask allows where they are fewer. Approximates softmax attention: its
-// mask depends on the data, so that its error is taken against softmax over all keys, and vanishes
-// where the k largest logits carry all the weight. Time grows as N^2 (every logit is computed, only
-// k values are read), workspace not at all. Rows whose k-th and next logit are nearer than float32
-// can tell are undecided in the reference. Source: Zhao et al. 2019, "Explicit Sparse Transformer:
-// Concentrated Attention Through Explicit Selection", arXiv 1912.11637, section 3 (where every key
-// tied with the k-th is kept; here exactly k).
+// Shapes: Q [B, Hq, Nq, D], K [B, Hkv, Nk, D], V [B, Hkv, Nk, Dv], O [B, Hq, Nq, Dv].
+// Exactly k keys count, or all that the mask allows where they are fewer. Approximates softmax
+// attention: its mask depends on the data, so that its error is taken against softmax over all
+// keys, and vanishes where the k largest logits carry all the weight. Time grows as N^2 (every
+// logit is computed, only k values are read), workspace not at all. Rows whose k-th and next logit
+// are nearer than float32 can tell are undecided in the reference.
+//
+// Source: Zhao et al. 2019, "Explicit Sparse Transformer: Concentrated Attention Through Explicit
+// Selection", arXiv 1912.11637, section 3 (where every key tied with the k-th is kept; here exactly
+// k).
 #include <algorithm>
 #include <cmath>
 #include <cstring>

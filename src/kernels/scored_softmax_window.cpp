@@ -2,7 +2,6 @@
 #define HWY_TARGET_INCLUDE "kernels/scored_softmax_window.cpp"
 #include "kernels/simd_targets.h"
 // foreach_target.h re-includes this file once per target, before the code below.
-#include <hwy/cache_control.h>
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
@@ -201,17 +200,6 @@ Window window_at(double center, std::int64_t reach, std::int64_t keys) {
   return w;
 }
 
-/// Windows of neighbouring queries lie anywhere: the next one's rows are asked for in time.
-HWY_INLINE void prefetch_window(const Window& w, const float* rows, std::int64_t stride,
-                                std::int64_t dim) {
-  constexpr std::int64_t kMostRows = 32;
-  constexpr std::int64_t kLine = 16;
-  const float* from = rows + w.begin * stride;
-  for (std::int64_t j = 0; j < std::min(w.count, kMostRows); ++j) {
-    for (std::int64_t i = 0; i < dim; i += kLine) hwy::Prefetch(from + j * stride + i);
-  }
-}
-
 /// Step by step over all queries of the tile, not query by query: a window is short, and the chain
 /// dots, maximum, sum, reciprocal, values of one query would wait for itself.
 void predictive_target(const PredictiveTile& job) {
@@ -224,13 +212,9 @@ void predictive_target(const PredictiveTile& job) {
   predict(job, wide, positions);
   Window windows[kPredictedQueries];
   for (int lane = 0; lane < queries; ++lane) {
-    windows[lane] =
-        window_at(positions[lane], job.window,
+    Window& w = windows[lane];
+    w = window_at(positions[lane], job.window,
                   allowed_keys(p, job.tile.queries.batch, job.tile.queries.position[lane]));
-  }
-  for (int lane = 0; lane < queries; ++lane) {
-    const Window& w = windows[lane];
-    if (lane + 1 < queries) prefetch_window(windows[lane + 1], job.k, job.k_stride, p.dim_qk);
     row_dots(job.tile.q_rows[lane], job.k + w.begin * job.k_stride, job.k_stride, w.count, p.dim_qk,
              static_cast<float>(std::numbers::log2e), weights + lane * row);
     count_ops(w.count * (p.dim_qk + p.dim_v), 2 * w.count);
@@ -247,7 +231,6 @@ void predictive_target(const PredictiveTile& job) {
   const std::int64_t stride = job.v_stride;
   for (int lane = 0; lane < queries; ++lane) {
     const Window& w = windows[lane];
-    if (lane + 1 < queries) prefetch_window(windows[lane + 1], job.v, job.v_stride, p.dim_v);
     const float* v = job.v + w.begin * job.v_stride;
     weighted_rows(
         weights + lane * row, [v, stride](std::ptrdiff_t t) { return v + t * stride; }, w.count,
