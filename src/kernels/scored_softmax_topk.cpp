@@ -86,7 +86,7 @@ struct Candidates {
 /// Keeps the candidates of a lane that `cut` names, in order.
 void keep(Candidates& c, int lane, const Cut& cut) {
   const hn::ScalableTag<float> d;
-  const hn::RebindToSigned<decltype(d)> di;
+  [[maybe_unused]] const hn::RebindToSigned<decltype(d)> di;
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
   float* x = c.logits_of(lane);
   std::int32_t* key = c.keys_of(lane);
@@ -97,11 +97,22 @@ void keep(Candidates& c, int lane, const Cut& cut) {
     // What is written, [kept, kept + lanes), has been read.
     for (std::int64_t at = 0; at < size; at += lanes) {
       const auto value = hn::Load(d, x + at);
-      const auto index = hn::Load(di, key + at);
       const auto above = hn::Gt(value, bound);
+#if HWY_TARGET <= HWY_AVX3
+      const auto index = hn::Load(di, key + at);
       hn::StoreU(hn::Compress(value, above), d, x + kept);
       hn::StoreU(hn::Compress(index, hn::RebindMask(di, above)), di, key + kept);
       kept += static_cast<std::int64_t>(hn::CountTrue(d, above));
+#else
+      // Without an instruction for it, Highway 1.0 copies a table of 1 KiB for every Compress.
+      std::uint64_t bits = 0;
+      hn::StoreMaskBits(d, above, reinterpret_cast<std::uint8_t*>(&bits));
+      for (; bits != 0; bits &= bits - 1) {
+        const std::int64_t from = at + std::countr_zero(bits);
+        x[kept] = x[from];
+        key[kept++] = key[from];
+      }
+#endif
     }
   } else {
     std::int64_t equal = c.wanted - cut.above;
