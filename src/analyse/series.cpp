@@ -166,6 +166,18 @@ std::string problem_text(const CaseAxes& axes, const std::string& swept) {
   return text;
 }
 
+std::string case_problem(const CaseAxes& axes) {
+  const std::string lengths = axes.seq_q == axes.seq_k
+                                  ? fmt::format("N={}", axes.seq_q)
+                                  : fmt::format("Nq={} Nk={}", axes.seq_q, axes.seq_k);
+  return lengths + " " + problem_text(axes, "seq");
+}
+
+std::string cell_label(const CaseAxes& axes) {
+  const std::string params = axes.params.empty() ? "" : " " + axes.params;
+  return fmt::format("{}{} {} T={}", axes.variant, params, case_problem(axes), axes.threads);
+}
+
 std::vector<Series> group_series(std::span<const Record> records,
                                  std::span<const SampleRow> samples) {
   const std::map<std::string, RoundValues> rounds = round_values(samples);

@@ -65,6 +65,13 @@ struct Series {
 /// The text of a problem; `swept` names the lengths to leave out: "seq" (both), "seq_k", "seq_q".
 std::string problem_text(const CaseAxes& axes, const std::string& swept);
 
+/// "N=1024 B=1 H=2 D=64 causal avx512": lengths and problem of one case; "Nq=1 Nk=1024" where they
+/// differ.
+std::string case_problem(const CaseAxes& axes);
+/// What reports call a cell, and accepted-slowdown patterns match: variant and parameters, problem,
+/// threads. "local left=64;right=64 N=1024 B=1 H=2 D=64 avx512 T=1". Differs where case_ids do.
+std::string cell_label(const CaseAxes& axes);
+
 /// Series in the order of their first rows. N is the key length, or the query length where only
 /// that varies. Rows of the same case (of several runs) are merged: the geometric mean of their
 /// times, their spread counted into the interval.

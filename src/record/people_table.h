@@ -3,6 +3,7 @@
 
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "record/record.h"
@@ -23,5 +24,16 @@ struct PeopleTable {
 enum class TableStyle { console, markdown };
 
 PeopleTable people_table(std::span<const Record> records, TableStyle style);
+
+/// Line breaks, tabs and control characters (terminal escapes) become blanks.
+std::string one_line(std::string_view text);
+/// One line in which nothing is Markdown or HTML.
+std::string markdown_escaped(std::string_view text);
+
+/// Headings, a rule and the rows in aligned columns; no trailing blanks.
+std::string aligned_lines(const PeopleTable& table);
+/// The head of a GitHub Markdown table, two lines, and one line of it; cells are escaped.
+std::string markdown_headings(const PeopleTable& table);
+std::string markdown_row(const std::vector<std::string>& cells);
 
 }  // namespace attnbench

@@ -53,7 +53,19 @@ TEST(GroupSeries, EveryAxisSeparates) {
                             series[0].axes.params == series[1].axes.params &&
                             series[0].axes.threads == series[1].axes.threads;
     EXPECT_EQ(series[0].problem != series[1].problem, of_problem) << "change " << i;
+    rows[1].axes.seq_q = rows[1].axes.seq_k = 256;
+    EXPECT_NE(cell_label(rows[0].axes), cell_label(rows[1].axes)) << "change " << i;
   }
+}
+
+TEST(CellLabel, NamesVariantProblemAndThreads) {
+  Record cell = row("local", 256, 1e-3);
+  EXPECT_EQ(cell_label(cell.axes), "local N=256 B=1 H=4 D=64 avx2 T=1");
+  cell.axes.params = "left=64;right=64";
+  cell.axes.seq_q = 1;
+  cell.axes.mode = "decode";
+  EXPECT_EQ(cell_label(cell.axes),
+            "local left=64;right=64 Nq=1 Nk=256 B=1 H=4 D=64 decode avx2 T=1");
 }
 
 TEST(GroupSeries, TheSweptLength) {
