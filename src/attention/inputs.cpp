@@ -128,9 +128,12 @@ const std::vector<std::string>& input_distributions() {
 }
 
 Result<std::string> check_input_distribution(std::string_view text) {
-  const std::string accepted =
-      fmt::format("{}, or peaked=STD with STD the standard deviation of the logits in (0, 1000]",
-                  fmt::join(input_distributions(), ", "));
+  const std::string accepted = fmt::format(
+      "{}, peaked=STD with STD the standard deviation of the logits in (0, 1000], or file:PATH",
+      fmt::join(input_distributions(), ", "));
+  if (text.starts_with(kCapturePrefix) && text.size() > kCapturePrefix.size()) {
+    return std::string(text);
+  }
   if (text.starts_with("peaked=")) {
     double value = 0;
     const char* end = text.data() + text.size();

@@ -31,10 +31,14 @@ struct InputTensors {
   Inputs view() const { return {q.view(), k.view(), v.view()}; }
 };
 
+/// The start of an input's text that names recorded tensors (capture.h).
+inline constexpr std::string_view kCapturePrefix = "file:";
+
 /// Names that draw_inputs accepts: gaussian, peaked, peaked=STD (the standard deviation of the
 /// logits, default 4), heavy-tailed, local, sink.
 const std::vector<std::string>& input_distributions();
-/// The canonical name, or a usage error that lists what is accepted.
+/// The canonical name, or a usage error that lists what is accepted: a distribution, or "file:PATH"
+/// (capture.h), of which only the form is checked.
 Result<std::string> check_input_distribution(std::string_view text);
 
 /// Draws the inputs of a problem. `distribution` is canonical (check_input_distribution).

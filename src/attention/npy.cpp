@@ -4,9 +4,7 @@
 
 #include <algorithm>
 #include <array>
-#include <bit>
 #include <cerrno>
-#include <cmath>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -15,11 +13,10 @@
 #include <system_error>
 
 #include "attention/aux_tensor.h"
+#include "attention/file_elements.h"
 
 namespace attnbench {
 namespace {
-
-static_assert(std::endian::native == std::endian::little, "the readers copy little-endian bytes");
 
 constexpr std::array<char, 6> kMagic{'\x93', 'N', 'U', 'M', 'P', 'Y'};
 constexpr std::size_t kMaxHeaderBytes = 1 << 20;
@@ -181,29 +178,11 @@ Result<ElementType> element_type(const std::string& path, const std::string& des
   return ElementType{kind, static_cast<std::size_t>(size[0] - '0')};
 }
 
-/// Elements of a shape; nothing when the byte count does not fit into 63 bits.
-std::optional<std::int64_t> element_count(const std::vector<std::int64_t>& shape,
-                                          std::size_t bytes) {
-  const std::int64_t limit =
-      std::numeric_limits<std::int64_t>::max() / static_cast<std::int64_t>(bytes);
-  std::int64_t count = 1;
-  for (const std::int64_t size : shape) {
-    if (size != 0 && count > limit / size) return std::nullopt;
-    count *= size;
-  }
-  return count;
-}
-
 template <class T>
 T load(const char* bytes) {
   T value;
   std::memcpy(&value, bytes, sizeof(T));
   return value;
-}
-
-double decode_float(const char* bytes, std::size_t size) {
-  if (size == 2) return half_to_float(load<std::uint16_t>(bytes));
-  return size == 4 ? load<float>(bytes) : load<double>(bytes);
 }
 
 /// Nothing when a uint64 does not fit.
@@ -226,42 +205,10 @@ std::optional<std::int64_t> decode_integer(const char* bytes, const ElementType&
   }
 }
 
-std::string index_text(const std::vector<std::int64_t>& shape, std::int64_t flat) {
-  std::vector<std::int64_t> index(shape.size());
-  for (std::size_t d = shape.size(); d-- > 0;) {
-    index[d] = flat % shape[d];
-    flat /= shape[d];
-  }
-  return shape_text(index);
-}
-
-/// Decodes one element into the array; an error names its index.
-Status decode_element(const std::string& path, const char* bytes, const ElementType& type,
-                      std::int64_t flat, NpyArray& array) {
-  const auto refuse = [&](const std::string& what) {
-    return io_error(fmt::format("{}: element {} {}", path, index_text(array.shape, flat), what));
-  };
-  if (type.kind != 'f') {
-    const std::optional<std::int64_t> value = decode_integer(bytes, type);
-    if (!value) return refuse("is an integer beyond 64 signed bits");
-    array.ints[static_cast<std::size_t>(flat)] = *value;
-    return ok_status();
-  }
-  const double value = decode_float(bytes, type.bytes);
-  if (!std::isfinite(value)) {
-    return refuse(fmt::format("is {}; accepted are finite values",
-                              std::isnan(value) ? "nan" : (value > 0 ? "inf" : "-inf")));
-  }
-  if (std::abs(value) > static_cast<double>(std::numeric_limits<float>::max())) {
-    return refuse(fmt::format("is {:g}, beyond the range of float32", value));
-  }
-  array.values[static_cast<std::size_t>(flat)] = static_cast<float>(value);
-  return ok_status();
-}
-
-Status read_elements(const std::string& path, std::ifstream& file, const ElementType& type,
+Status read_integers(const std::string& path, std::istream& file, const ElementType& type,
                      std::int64_t count, NpyArray& array) {
   constexpr std::int64_t kChunk = 1 << 16;
+  array.ints.reserve(static_cast<std::size_t>(count));
   std::vector<char> chunk(static_cast<std::size_t>(std::min(kChunk, count)) * type.bytes);
   for (std::int64_t first = 0; first < count; first += kChunk) {
     const std::int64_t elements = std::min(kChunk, count - first);
@@ -269,30 +216,23 @@ Status read_elements(const std::string& path, std::ifstream& file, const Element
     if (!file) return io_error(path + ": cannot be read to its end");
     for (std::int64_t e = 0; e < elements; ++e) {
       const char* bytes = chunk.data() + static_cast<std::size_t>(e) * type.bytes;
-      if (Status status = decode_element(path, bytes, type, first + e, array); !status) {
-        return status;
+      const std::optional<std::int64_t> value = decode_integer(bytes, type);
+      if (!value) {
+        return io_error(fmt::format("{}: element {} is an integer beyond 64 signed bits", path,
+                                    index_text(array.shape, first + e)));
       }
+      array.ints.push_back(*value);
     }
   }
   return ok_status();
 }
 
-}  // namespace
-
-float half_to_float(std::uint16_t bits) {
-  const int exponent = (bits >> 10) & 0x1f;
-  const int fraction = bits & 0x3ff;
-  float magnitude;
-  if (exponent == 0) {
-    magnitude = std::ldexp(static_cast<float>(fraction), -24);
-  } else if (exponent == 31) {
-    magnitude = fraction == 0 ? std::numeric_limits<float>::infinity()
-                              : std::numeric_limits<float>::quiet_NaN();
-  } else {
-    magnitude = std::ldexp(static_cast<float>(fraction + 1024), exponent - 25);
-  }
-  return (bits & 0x8000) != 0 ? -magnitude : magnitude;
+FloatType float_type(const ElementType& type) {
+  if (type.bytes == 2) return FloatType::f16;
+  return type.bytes == 4 ? FloatType::f32 : FloatType::f64;
 }
+
+}  // namespace
 
 Result<NpyArray> read_npy(const std::string& path) {
   std::error_code code;
@@ -331,15 +271,22 @@ Result<NpyArray> read_npy(const std::string& path) {
   array.shape = header->shape;
   array.dtype = header->descr;
   array.is_integer = type->kind != 'f';
-  if (array.is_integer) {
-    array.ints.resize(static_cast<std::size_t>(*count));
-  } else {
-    array.values.resize(static_cast<std::size_t>(*count));
-  }
-  if (Status status = read_elements(path, file, *type, *count, array); !status) {
-    return status.error();
-  }
+  const Status read = array.is_integer
+                          ? read_integers(path, file, *type, *count, array)
+                          : read_floats(file, path, float_type(*type), array.shape, array.values);
+  if (!read) return read.error();
   return array;
+}
+
+Result<FloatArray> read_npy_floats(const std::string& path) {
+  auto array = read_npy(path);
+  if (!array) return array.error();
+  if (array->is_integer) {
+    return io_error(
+        fmt::format("{}: holds integers ('{}'); accepted are float32, float64 and float16", path,
+                    array->dtype));
+  }
+  return FloatArray{std::move(array->shape), std::move(array->values)};
 }
 
 }  // namespace attnbench

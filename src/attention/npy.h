@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "attention/file_elements.h"
 #include "attention/result.h"
 
 namespace attnbench {
@@ -27,6 +28,9 @@ struct NpyArray {
 /// finite or do not fit into float32. Throws std::bad_alloc.
 Result<NpyArray> read_npy(const std::string& path);
 
+/// The same for a file that must hold floating-point values.
+Result<FloatArray> read_npy_floats(const std::string& path);
+
 /// Writes float32 values in C order; `values` has as many elements as `shape` says. A regular file
 /// is replaced in one step (written beside it, then renamed), so a reader never sees half of it.
 Status write_npy(const std::string& path, std::span<const std::int64_t> shape,
@@ -34,8 +38,5 @@ Status write_npy(const std::string& path, std::span<const std::int64_t> shape,
 /// The same for int64 values.
 Status write_npy(const std::string& path, std::span<const std::int64_t> shape,
                  std::span<const std::int64_t> values);
-
-/// The value of an IEEE 754 binary16 number given by its bits; exact.
-float half_to_float(std::uint16_t bits);
 
 }  // namespace attnbench

@@ -17,11 +17,12 @@ namespace attnbench::cli {
 namespace {
 
 constexpr const char* kExamples =
-    "Tensors are little-endian float32, float64 or float16 .npy files in C order, finite. A "
-    "missing\n"
-    "batch or head size is one; the output is float32 with as many dimensions as Q. Query heads "
-    "may\n"
-    "be a multiple of key-value heads; causal is aligned bottom-right.\n"
+    "Tensors are little-endian float32, float64 or float16 .npy files in C order, finite; or the\n"
+    "tensors q, k and v of a .safetensors file (bfloat16 too). A missing batch or head size is "
+    "one;\n"
+    "the output is float32 with as many dimensions as Q. Query heads may be a multiple of "
+    "key-value\n"
+    "heads; causal is aligned bottom-right.\n"
     "\n"
     "Examples:\n"
     "  attnbench eval flash --q Q.npy --k K.npy --v V.npy --out O.npy --causal --check\n"
@@ -65,7 +66,7 @@ void EvalCommand::declare(CLI::App& app) {
             "Variant");
   add_text(app, "--seed", seed_, "INTEGER", "Seed of auxiliary tensors that are drawn. Default: 1.",
            "Variant");
-  const char* files = "Tensors (.npy files)";
+  const char* files = "Tensors (.npy files; q, k and v also from .safetensors)";
   add_text(app, "--q", q_, "FILE", "Queries [B, Hq, Nq, D], or [Hq, Nq, D], or [Nq, D].", files)
       ->required();
   add_text(app, "--k", k_, "FILE", "Keys [B, Hkv, Nk, D].", files)->required();

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <system_error>
 
+#include "attention/safetensors.h"
 #include "cli/scalar_flags.h"
 
 namespace attnbench::cli {
@@ -35,16 +36,18 @@ std::array<std::int64_t, 4> sizes_of(const std::vector<std::int64_t>& shape, Lay
   return {batch, shape[rank - 2], shape[rank - 3], dim};
 }
 
-Result<Loaded> load_tensor(const std::string& path, Layout layout) {
-  auto array = read_npy(path);
+/// The tensor of an .npy file, or tensor `name` of a .safetensors file.
+Result<FloatArray> read_floating(const std::string& path, const std::string& name) {
+  if (is_safetensors_path(path)) return read_safetensors(path, name);
+  return read_npy_floats(path);
+}
+
+Result<Loaded> load_tensor(const std::string& path, const std::string& name, Layout layout) {
+  auto array = read_floating(path, name);
   if (!array) return array.error();
   const auto refuse = [&](const std::string& what) {
     return io_error(fmt::format("{}: {}", path, what));
   };
-  if (array->is_integer) {
-    return refuse(fmt::format("holds integers ('{}'); accepted are float32, float64 and float16",
-                              array->dtype));
-  }
   const std::size_t rank = array->shape.size();
   if (rank < 2 || rank > 4) {
     return refuse(fmt::format("shape {} has {} dimensions; accepted are {}",
@@ -103,11 +106,11 @@ Result<std::vector<std::int64_t>> load_key_lengths(const std::string& path, std:
 }  // namespace
 
 Result<EvalInputs> load_eval_inputs(const EvalRequest& request) {
-  auto q = load_tensor(request.q_path, request.layout);
+  auto q = load_tensor(request.q_path, "q", request.layout);
   if (!q) return q.error();
-  auto k = load_tensor(request.k_path, request.layout);
+  auto k = load_tensor(request.k_path, "k", request.layout);
   if (!k) return k.error();
-  auto v = load_tensor(request.v_path, request.layout);
+  auto v = load_tensor(request.v_path, "v", request.layout);
   if (!v) return v.error();
   if (const Status status = check_shapes(*q, *k, *v); !status) return status.error();
 

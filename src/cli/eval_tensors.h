@@ -1,4 +1,4 @@
-// The user's .npy files as the tensors of one attention call.
+// The user's .npy and .safetensors files as the tensors of one attention call.
 #pragma once
 
 #include <array>
@@ -30,7 +30,7 @@ struct EvalInputs {
   std::size_t rank = 4;  ///< Of Q as given; the output has the same.
 };
 
-/// Loads Q, K and V ([B, H, N, D], or [B, N, H, D] in layout bnhd; missing leading sizes are one,
+/// Loads Q, K and V from .npy files, or the tensors q, k and v of .safetensors files ([B, H, N, D], or [B, N, H, D] in layout bnhd; missing leading sizes are one,
 /// and a matrix is [N, D] of one head in both layouts) and checks that they fit together. Errors
 /// name the file, what it holds and what it should hold.
 Result<EvalInputs> load_eval_inputs(const EvalRequest& request);

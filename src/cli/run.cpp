@@ -135,7 +135,9 @@ ExitCode RunCommand::execute(const Context& context) {
   const auto chosen = settings(context, *config);
   if (!chosen) return fail(context, chosen.error(), help);
   const measure::Machine machine = measure::read_machine();
-  SweepSession session(context, *config, machine);
+  auto captures = load_captures(config->input);
+  if (!captures) return fail(context, captures.error(), help);
+  SweepSession session(context, *config, machine, std::move(*captures));
   // What runs does not depend on how fast the machine is, so that is known before measuring it.
   const SweepPlan draft = session.plan();
   if (draft.runnable() == 0) {

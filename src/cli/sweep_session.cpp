@@ -35,9 +35,11 @@ bool any_failure(const std::vector<Record>& records) {
 
 }  // namespace
 
-SweepSession::SweepSession(const Context& context, SweepConfig config, measure::Machine machine)
+SweepSession::SweepSession(const Context& context, SweepConfig config, measure::Machine machine,
+                           CaptureSet captures)
     : context_(context),
       config_(std::move(config)),
+      captures_(std::move(captures)),
       machine_(std::move(machine)),
       begin_(measure::noise_snapshot()),
       begin_s_(measure::steady_now_s()) {}
@@ -54,13 +56,15 @@ void SweepSession::measure_ceilings(bool brief) {
   for (const std::int64_t count : config_.threads) {
     if (count != 1) threads.push_back(static_cast<int>(count));
   }
+  const double begin_s = measure::steady_now_s();
   ceilings_ = attnbench::measure_ceilings(threads, data_caches(machine_), seconds);
+  ceilings_s_ = measure::steady_now_s() - begin_s;
 }
 
 SweepPlan SweepSession::plan() const {
   const double limit = config_.memory_limit_bytes.value_or(
       0.9 * static_cast<double>(measure::available_memory_bytes()));
-  return make_plan(config_, context_.registry, plan_rates(ceilings_, machine_), limit);
+  return make_plan(config_, context_.registry, plan_rates(ceilings_, machine_), limit, captures_);
 }
 
 Manifest SweepSession::first_manifest(const std::optional<Manifest>& earlier) const {
@@ -109,7 +113,16 @@ void SweepSession::complete_manifest(Manifest& manifest, const RunOutcome& outco
   const double wall_s = elapsed_s();
   manifest.timing = {{"wall_s", wall_s},
                      {"timed_s", outcome.timed_s},
-                     {"timed_fraction", outcome.timed_s / wall_s}};
+                     {"timed_fraction", outcome.timed_s / wall_s},
+                     {"ceilings_s", ceilings_s_},
+                     {"inputs_s", outcome.phases.inputs_s},
+                     {"prepare_s", outcome.phases.prepare_s},
+                     {"first_call_s", outcome.phases.first_call_s},
+                     {"reference_s", outcome.phases.reference_s},
+                     {"pilot_s", outcome.phases.pilot_s},
+                     {"warm_s", outcome.phases.warm_s},
+                     {"clock_s", outcome.phases.clock_s},
+                     {"files_s", outcome.phases.files_s}};
   manifest.warnings = measure::doubtful_circumstances(machine_, noise);
 }
 

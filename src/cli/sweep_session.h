@@ -24,7 +24,9 @@ struct SweepSettings {
 
 class SweepSession {
  public:
-  SweepSession(const Context& context, SweepConfig config, measure::Machine machine);
+  /// `captures`: the recorded inputs that the configuration names.
+  SweepSession(const Context& context, SweepConfig config, measure::Machine machine,
+               CaptureSet captures);
 
   /// Measures what the machine can do at the sweep's thread counts; `brief` for a plan only.
   void measure_ceilings(bool brief);
@@ -45,6 +47,8 @@ class SweepSession {
 
   const Context& context_;
   SweepConfig config_;
+  CaptureSet captures_;
+  double ceilings_s_ = 0;
   measure::Machine machine_;
   Ceilings ceilings_;
   measure::NoiseSnapshot begin_;

@@ -66,7 +66,9 @@ Result<std::vector<Case>> planned_cells(const FlagTexts& texts,
   if (!config) return config.error();
   const double limit = config->memory_limit_bytes.value_or(
       0.9 * static_cast<double>(measure::available_memory_bytes()));
-  return make_plan(*config, registry, PlanRates{}, limit).cases;
+  const auto captures = load_captures(config->input);
+  if (!captures) return captures.error();
+  return make_plan(*config, registry, PlanRates{}, limit, *captures).cases;
 }
 
 Result<std::vector<Case>> grid_cells(const FlagTexts& selection,

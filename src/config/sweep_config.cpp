@@ -10,6 +10,7 @@
 #include <fstream>
 #include <iterator>
 
+#include "attention/capture.h"
 #include "config/grammar.h"
 #include "config/keys.h"
 #include "config/settings.h"
@@ -59,6 +60,29 @@ Status check_lengths(const Settings& settings, const SweepConfig& config) {
                     "seq is the key length and seq-q the query length",
                     seq_k->second.what));
   }
+  return ok_status();
+}
+
+/// Recorded inputs alone decide batch, heads and dimensions: such an axis, given beside them, would
+/// be ignored without a word. Those of a file whose inputs a flag replaces are dropped.
+Status settle_recorded_axes(const Settings& settings, SweepConfig& config) {
+  if (!config.recorded_only()) return ok_status();
+  const bool input_from_flag = settings.keys.at("input").from_flag;
+  for (const char* axis : {"batch", "heads", "kv-heads", "dim", "dim-v"}) {
+    const auto setting = settings.keys.find(axis);
+    if (setting == settings.keys.end()) continue;
+    if (input_from_flag && !setting->second.from_flag) continue;
+    return usage_error(
+        fmt::format("{}: given with recorded inputs only; accepted: beside drawn inputs; batch, "
+                    "heads and dimensions of a recording are those of its file",
+                    setting->second.what));
+  }
+  const SweepConfig defaults;
+  config.batch = defaults.batch;
+  config.heads = defaults.heads;
+  config.kv_heads = defaults.kv_heads;
+  config.dim = defaults.dim;
+  config.dim_v = defaults.dim_v;
   return ok_status();
 }
 
@@ -113,6 +137,9 @@ Result<SweepConfig> build(const Settings& settings, const Registry& registry, in
     return status.error();
   }
   if (Status status = check_lengths(settings, draft.config); !status) return status.error();
+  if (Status status = settle_recorded_axes(settings, draft.config); !status) {
+    return status.error();
+  }
   if (Status status = check_scale(settings, draft); !status) return status.error();
   if (Status status = check_cells(draft.config); !status) return status.error();
   return std::move(draft.config);
@@ -130,6 +157,8 @@ Result<std::string> read_file(const std::string& path) {
 }
 
 }  // namespace
+
+bool SweepConfig::recorded_only() const { return std::ranges::all_of(input, is_capture); }
 
 std::string_view to_string(CacheState state) { return state == CacheState::cold ? "cold" : "hot"; }
 

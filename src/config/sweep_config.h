@@ -50,6 +50,8 @@ struct SweepConfig {
   std::optional<double> memory_limit_bytes;  ///< Absent: what the machine has free at start.
   std::vector<std::string> formats{"csv"};   ///< csv (always written), json, markdown.
 
+  /// Whether all inputs are recorded ones ("file:PATH"): batch, heads and dimensions are theirs.
+  bool recorded_only() const;
   bool operator==(const SweepConfig&) const = default;
 };
 

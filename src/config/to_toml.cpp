@@ -65,11 +65,13 @@ void add_problem_axes(const SweepConfig& config, TomlText& toml) {
   toml.add("seq-k", integers_or_equal(config.seq_k));
   if (config.mode == Mode::decode) toml.add("seq-q", fmt::format("{}", config.decode_seq_q));
   toml.add("threads", integers_value(config.threads));
-  toml.add("batch", integers_value(config.batch));
-  toml.add("heads", integers_value(config.heads));
-  toml.add("kv-heads", integers_or_equal(config.kv_heads));
-  toml.add("dim", integers_value(config.dim));
-  toml.add("dim-v", integers_or_equal(config.dim_v));
+  if (!config.recorded_only()) {
+    toml.add("batch", integers_value(config.batch));
+    toml.add("heads", integers_value(config.heads));
+    toml.add("kv-heads", integers_or_equal(config.kv_heads));
+    toml.add("dim", integers_value(config.dim));
+    toml.add("dim-v", integers_or_equal(config.dim_v));
+  }
   toml.add("causal", fmt::format("[{}]", fmt::join(config.causal, ", ")));
   std::vector<std::string> passes;
   for (const Pass pass : config.pass) passes.emplace_back(to_string(pass));

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
+#include <tuple>
 #include <utility>
 
 #include "plan/predict.h"
@@ -64,6 +66,7 @@ std::vector<Contestant> make_contestants(const SweepConfig& config, const Regist
 struct GroupKey {
   Problem problem;
   std::string input;
+  std::shared_ptr<const Capture> capture;
 };
 
 /// Calls `use` for every combination of the axes that make a problem, in the order of make_plan.
@@ -113,15 +116,21 @@ void set_lengths(const SweepConfig& config, std::int64_t seq, std::int64_t seq_k
   }
 }
 
-std::vector<GroupKey> make_groups(const SweepConfig& config) {
+std::vector<GroupKey> make_groups(const SweepConfig& config, const CaptureSet& captures) {
   std::vector<GroupKey> groups;
+  // A capture has one shape: it takes part once for each pass and mask.
+  std::set<std::tuple<std::string, Pass, bool>> recorded;
   const bool crossed = config.mode != Mode::decode && !config.seq_k.empty();
-  for_each_shape(config, [&](Problem problem) {
+  for_each_shape(config, [&](const Problem& shape) {
     for (const std::string& input : config.input) {
+      const auto found = captures.find(input);
+      const auto capture = found == captures.end() ? nullptr : found->second;
+      if (is_capture(input) && !recorded.emplace(input, shape.pass, shape.causal).second) continue;
+      Problem problem = capture ? with_capture_shape(shape, *capture) : shape;
       for (const std::int64_t seq : config.seq) {
         for (const std::int64_t seq_k : crossed ? config.seq_k : std::vector<std::int64_t>{seq}) {
           set_lengths(config, seq, seq_k, problem);
-          groups.push_back({problem, input});
+          groups.push_back({problem, input, capture});
         }
       }
     }
@@ -129,8 +138,9 @@ std::vector<GroupKey> make_groups(const SweepConfig& config) {
   return groups;
 }
 
-/// Why no variant can run this problem.
-std::optional<std::string> problem_refusal(const Problem& problem) {
+/// Why no variant can run this problem on this input.
+std::optional<std::string> problem_refusal(const GroupKey& key) {
+  const Problem& problem = key.problem;
   if (problem.heads_q % problem.heads_kv != 0) {
     return fmt::format("heads {} is not a multiple of kv-heads {}", problem.heads_q,
                        problem.heads_kv);
@@ -142,6 +152,8 @@ std::optional<std::string> problem_refusal(const Problem& problem) {
   }
   if (problem.mode == Mode::generate) return "no variant has a generate mode";
   if (problem.pass == Pass::fwd_bwd) return "no variant has a backward pass";
+  if (key.capture) return capture_refusal(*key.capture, problem);
+  if (is_capture(key.input)) return "the recorded inputs were not loaded";
   return std::nullopt;
 }
 
@@ -162,14 +174,15 @@ class Planner {
     cell.params = contestant.params;
     cell.problem = key.problem;
     cell.threads = threads;
-    cell.input = key.input;
+    cell.input = key.capture ? key.capture->label : key.input;
+    cell.capture = key.capture;
     cell.cache = config_.cache;
     cell.group = group;
     cell.laws = contestant.variant->info().laws;
     cell.skip = contestant.refused;
     if (!cell.skip) {
       cell.laws = contestant.variant->laws(contestant.params);
-      cell.skip = problem_refusal(key.problem);
+      cell.skip = problem_refusal(key);
     }
     if (!cell.skip) {
       cell.skip = contestant.variant->unsupported_reason(key.problem, contestant.params);
@@ -182,6 +195,7 @@ class Planner {
   void predict(Case& cell) const {
     cell.predicted_bytes =
         plan::tensor_bytes(cell.problem, cell.cache, rates_) + plan::reference_bytes(cell.problem);
+    if (cell.capture) cell.predicted_bytes += cell.capture->bytes();
     if (cell.predicted_bytes > limit_) {
       cell.skip = memory_refusal("the tensors alone need", cell.predicted_bytes, limit_);
       return;  // Before a cost model meets sizes that overflow its arithmetic.
@@ -205,15 +219,20 @@ std::int64_t SweepPlan::runnable() const {
   return std::ranges::count_if(cases, [](const Case& cell) { return !cell.skip; });
 }
 
+InputTensors make_inputs(const Case& cell, std::uint64_t seed) {
+  return cell.capture ? cut_inputs(*cell.capture, cell.problem)
+                      : draw_inputs(cell.problem, cell.input, seed);
+}
+
 SweepPlan make_plan(const SweepConfig& config, const Registry& registry, const PlanRates& rates,
-                    double memory_limit_bytes) {
+                    double memory_limit_bytes, const CaptureSet& captures) {
   SweepPlan plan;
   plan.budget_s = config.budget_s;
   plan.memory_limit_bytes = memory_limit_bytes;
   const Planner planner(config, rates, memory_limit_bytes);
   const std::vector<Contestant> contestants = make_contestants(config, registry);
   int group = 0;
-  for (const GroupKey& key : make_groups(config)) {
+  for (const GroupKey& key : make_groups(config, captures)) {
     for (const Contestant& contestant : contestants) {
       for (const std::int64_t threads : config.threads) {
         plan.cases.push_back(planner.make_case(key, contestant, static_cast<int>(threads), group));

@@ -2,10 +2,13 @@
 // it should cost.
 #pragma once
 
+#include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "attention/capture.h"
 #include "attention/registry.h"
 #include "config/sweep_config.h"
 
@@ -28,7 +31,9 @@ struct Case {
   ParamValues params;
   Problem problem;
   int threads = 1;
-  std::string input = "gaussian";
+  std::string input = "gaussian";  ///< A distribution, or the capture's label.
+  /// Recorded inputs; null where they are drawn.
+  std::shared_ptr<const Capture> capture;
   CacheState cache = CacheState::hot;
   Cost cost;  ///< Zero where the variant cannot run the problem or its tensors alone do not fit.
   GrowthLaws laws;
@@ -59,10 +64,17 @@ struct SweepPlan {
 /// these make a group. Within a group: variants as configured, their parameters (sorted by name,
 /// the last varying fastest), threads.
 ///
+/// An input "file:PATH" takes its tensors from `captures` and has their batch, heads and
+/// dimensions: the axes of these are not crossed for it. Lengths beyond what was recorded are
+/// skipped.
+///
 /// Modes: `self` has Nk = Nq = seq; where seq-k says otherwise the cell's mode is cross. `cross`
 /// labels every cell cross. `decode` has Nk = seq and Nq = seq-q.
 SweepPlan make_plan(const SweepConfig& config, const Registry& registry, const PlanRates& rates,
-                    double memory_limit_bytes);
+                    double memory_limit_bytes, const CaptureSet& captures = {});
+
+/// The inputs of a case: drawn from the seed, or cut from its capture. Throws std::bad_alloc.
+InputTensors make_inputs(const Case& cell, std::uint64_t seed);
 
 /// The plan as text for people: what all cells share, a table of the cells that run, the skipped
 /// ones with their reasons, totals. Plain text that ends with a line break.

@@ -59,7 +59,7 @@ struct Manifest {
   std::vector<ManifestCompute> compute;
   std::vector<ManifestBandwidth> bandwidth;
   std::map<std::string, double> noise;
-  std::map<std::string, double> timing;  ///< wall_s, timed_s, timed_fraction of the sweep.
+  std::map<std::string, double> timing;  ///< Of the sweep: wall_s, timed_s and other phases.
   std::vector<std::string> warnings;
 
   /// Hash of machine (without memory), tool.compiler, tool.flags, libraries and isa: two runs with

@@ -111,7 +111,9 @@ const auto kColumns = std::to_array<Column<Record>>({
     of<&CaseAxes::layout>("layout", "",
                           "Memory order of the tensors: `bhnd` is [B,H,N,D], `bnhd` is [B,N,H,D]."),
     of<&CaseAxes::isa>("isa", "", "Instruction set that the kernels used: avx512, avx2, ..."),
-    of<&CaseAxes::input>("input", "", "Distribution that Q, K and V were drawn from."),
+    of<&CaseAxes::input>(
+        "input", "",
+        "Distribution that Q, K and V were drawn from, or file:NAME#HASH of recorded ones."),
     of<&CaseAxes::mask>("mask", "", "Mask beside `causal` and the variant's own; `none` without."),
     of<&CaseAxes::position>("position", "", "Position encoding inside the call; `none` without."),
     of<&CaseAxes::cache>("cache", "",

@@ -84,12 +84,7 @@ void GroupRunner::run() {
   if (runnable == indices_.end() || state_.interrupted()) return;
   try {
     const Case& first = spec(*runnable);
-    const InputTensors tensors =
-        draw_inputs(first.problem, first.input, state_.options.config.seed);
-    rotation_.emplace(tensors, first.problem.layout, first.cache,
-                      last_level_cache_bytes(state_.ceilings));
-    output_ = make_output(first.problem);
-    references_.emplace(first.problem, tensors.view(), state_.options.config.seed);
+    const InputTensors tensors = set_up(first);
     for (const auto& batch : batches()) {
       if (!state_.interrupted()) run_batch(batch);
     }
@@ -101,6 +96,17 @@ void GroupRunner::run() {
       if (!closed_[i]) fail(indices_[i], error);
     }
   }
+}
+
+InputTensors GroupRunner::set_up(const Case& first) {
+  const PhaseTimer timer(state_.outcome.phases.inputs_s);
+  const std::uint64_t seed = state_.options.config.seed;
+  InputTensors tensors = make_inputs(first, seed);
+  rotation_.emplace(tensors, first.problem.layout, first.cache,
+                    last_level_cache_bytes(state_.ceilings));
+  output_ = make_output(first.problem);
+  references_.emplace(first.problem, tensors.view(), seed);
+  return tensors;
 }
 
 std::vector<std::vector<std::size_t>> GroupRunner::batches() const {
@@ -147,7 +153,10 @@ bool GroupRunner::can_afford(std::size_t index) {
 std::unique_ptr<GroupRunner::Candidate> GroupRunner::admit(std::size_t index) {
   if (!can_afford(index)) return nullptr;
   state_.tell(index, "verify");
-  auto prepared = PreparedCase::create(spec(index), state_.options.config.seed);
+  auto prepared = [&] {
+    const PhaseTimer timer(state_.outcome.phases.prepare_s);
+    return PreparedCase::create(spec(index), state_.options.config.seed);
+  }();
   if (!prepared) {
     fail(index, prepared.error());
     return nullptr;
@@ -168,11 +177,13 @@ bool GroupRunner::verify(Candidate& candidate) {
   const double begin_s = measure::steady_now_s();
   const Status status = candidate.prepared->try_run(rotation_->next(), output_.view(), executor);
   candidate.call_s = measure::steady_now_s() - begin_s;
+  state_.outcome.phases.first_call_s += candidate.call_s;
   if (!status) {
     fail(index, status.error());
     return false;
   }
   try {
+    const PhaseTimer timer(state_.outcome.phases.reference_s);
     Executor& all = state_.arenas.at(kernels::available_cpus());
     const Verification found =
         verify_output(*candidate.prepared, output_.view(), *references_, all);
@@ -187,6 +198,7 @@ bool GroupRunner::verify(Candidate& candidate) {
 }
 
 bool GroupRunner::pilot(Candidate& candidate) {
+  const PhaseTimer timer(state_.outcome.phases.pilot_s);
   const std::size_t index = candidate.index;
   const Case& c = spec(index);
   // The arena is looked up outside of the timed region, in make_ready().
@@ -277,6 +289,7 @@ std::optional<double> GroupRunner::take_sample(Candidate& candidate, int round, 
   const double begin_s = measure::steady_now_s();
   try {
     make_ready(candidate);
+    state_.outcome.phases.warm_s += measure::steady_now_s() - begin_s;
     const auto counted_before = state_.counters.read();
     const measure::TimedSample sample = candidate.sampler->sample(candidate.inner);
     candidate.samples.push_back(sample);

@@ -40,7 +40,8 @@ class GroupRunner {
     bool failed = false;
   };
 
-  void run_cases(const InputTensors& tensors);
+  /// Inputs, output and references of the group; the rest of it refers to the inputs.
+  InputTensors set_up(const Case& first);
   /// Consecutive cases whose workspaces fit in memory together.
   std::vector<std::vector<std::size_t>> batches() const;
   void run_batch(const std::vector<std::size_t>& batch);

@@ -36,6 +36,15 @@ void add_lengths(CommandLine& line, const Problem& p) {
   if (p.seq_k != p.seq_q) line.flag("seq-k", p.seq_k);
 }
 
+/// What a recording decides itself.
+void add_shape(CommandLine& line, const Problem& p) {
+  if (p.batch != 1) line.flag("batch", p.batch);
+  line.flag("heads", p.heads_q);
+  if (p.heads_kv != p.heads_q) line.flag("kv-heads", p.heads_kv);
+  line.flag("dim", p.dim_qk);
+  if (p.dim_v != p.dim_qk) line.flag("dim-v", p.dim_v);
+}
+
 void add_params(CommandLine& line, const Case& spec) {
   const VariantInfo& info = spec.variant->info();
   for (const auto& [name, value] : spec.params.all()) {
@@ -67,15 +76,15 @@ std::string repro_command(const Case& spec, const SweepConfig& config) {
   line.flag("variants", spec.variant->info().name);
   add_lengths(line, p);
   line.flag("threads", spec.threads);
-  if (p.batch != 1) line.flag("batch", p.batch);
-  line.flag("heads", p.heads_q);
-  if (p.heads_kv != p.heads_q) line.flag("kv-heads", p.heads_kv);
-  line.flag("dim", p.dim_qk);
-  if (p.dim_v != p.dim_qk) line.flag("dim-v", p.dim_v);
+  if (!spec.capture) add_shape(line, p);
   if (p.causal) line.flag("causal", "on");
   if (p.pass != Pass::fwd) line.flag("pass", to_string(p.pass));
   if (p.layout != Layout::bhnd) line.flag("layout", to_string(p.layout));
-  if (spec.input != "gaussian") line.flag("input", spec.input);
+  if (spec.capture) {
+    line.flag("input", spec.capture->text);
+  } else if (spec.input != "gaussian") {
+    line.flag("input", spec.input);
+  }
   if (spec.cache != CacheState::hot) line.flag("cache", to_string(spec.cache));
   if (p.scale) line.flag("scale", fmt::format("{}", *p.scale));
   if (config.isa != "auto") line.flag("isa", config.isa);

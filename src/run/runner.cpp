@@ -69,7 +69,10 @@ class SweepRunner {
       samples = group.samples();
     }
     for (const Record& row : rows) count(row.status);
-    if (state_.options.finished && !rows.empty()) state_.options.finished(rows, samples);
+    if (state_.options.finished && !rows.empty()) {
+      const run::PhaseTimer timer(state_.outcome.phases.files_s);
+      state_.options.finished(rows, samples);
+    }
     if (!samples.empty() && !state_.interrupted()) check_clock();
   }
 
@@ -97,6 +100,7 @@ class SweepRunner {
   void check_clock() {
     const ComputeCeiling* at_start = state_.ceilings.compute_at(1);
     if (at_start == nullptr || !(at_start->flops_per_s > 0)) return;
+    const run::PhaseTimer timer(state_.outcome.phases.clock_s);
     const double now = measure_fma_flops_per_s(state_.arenas.at(1), kClockCheck_s);
     if (!(now > 0)) return;
     state_.outcome.lowest_clock_ratio =

@@ -33,11 +33,25 @@ struct RunOptions {
   std::function<void(const std::vector<Record>&, const std::vector<SampleRow>&)> finished;
 };
 
+/// Where the time outside of timed samples went, in seconds. What is missing to the wall time is
+/// the library's set-up of each sample and the book-keeping between them.
+struct PhaseTimes {
+  double inputs_s = 0;      ///< Drawing or cutting inputs, allocating, choosing rows to check.
+  double prepare_s = 0;     ///< Auxiliary tensors, plans, workspaces.
+  double first_call_s = 0;  ///< The calls that are verified.
+  double reference_s = 0;   ///< Float64 references and comparisons.
+  double pilot_s = 0;
+  double warm_s = 0;   ///< Before each sample: threads woken, a call or a touch of the tensors.
+  double clock_s = 0;  ///< Looking at the clock between groups.
+  double files_s = 0;  ///< Handing finished rows to the caller, who writes them.
+};
+
 struct RunOutcome {
   std::int64_t ok = 0, skipped = 0, failed = 0, timeout = 0, out_of_memory = 0;
   bool interrupted = false;
   double wall_s = 0;
   double timed_s = 0;  ///< Spent inside timed samples.
+  PhaseTimes phases;
   /// One-thread multiply-add peak between groups, lowest, relative to the ceilings; 1 when it was
   /// not looked at.
   double lowest_clock_ratio = 1;

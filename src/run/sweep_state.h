@@ -45,6 +45,19 @@ class SweepState {
   double last_told_s_ = -1;
 };
 
+/// Adds its own lifetime to a phase.
+class PhaseTimer {
+ public:
+  explicit PhaseTimer(double& phase_s) : phase_s_(phase_s), begin_s_(measure::steady_now_s()) {}
+  ~PhaseTimer() { phase_s_ += measure::steady_now_s() - begin_s_; }
+  PhaseTimer(const PhaseTimer&) = delete;
+  PhaseTimer& operator=(const PhaseTimer&) = delete;
+
+ private:
+  double& phase_s_;
+  double begin_s_;
+};
+
 /// "flash N=4096 T=2": the case for a progress line.
 std::string case_label(const Case& spec);
 

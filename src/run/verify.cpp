@@ -150,7 +150,7 @@ Result<Verification> verify_case(const Case& spec, std::uint64_t seed, std::int6
   try {
     auto prepared = run::PreparedCase::create(spec, seed);
     if (!prepared) return prepared.error();
-    const InputTensors tensors = draw_inputs(spec.problem, spec.input, seed);
+    const InputTensors tensors = make_inputs(spec, seed);
     Tensor output = run::make_output(spec.problem);
     run::poison(output);
     run::ArenaPool arenas;

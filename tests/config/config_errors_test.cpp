@@ -290,5 +290,16 @@ TEST(ConfigErrors, WhatHoldsForEveryCell) {
   EXPECT_TRUE(parse_sweep_config("scale = 0\nvariants = \"flash\"", "s.toml", {}, {}, registry, 4));
 }
 
+TEST(ConfigErrors, ShapesBesideRecordedInputsOnly) {
+  const std::string tail =
+      ": given with recorded inputs only; accepted: beside drawn inputs; batch, heads and "
+      "dimensions of a recording are those of its file";
+  expect_messages({
+      {"input = \"file:a.safetensors\"\nheads = 4", "s.toml:2:1: heads" + tail},
+      {"input = \"file:a.safetensors\"", "--dim" + tail, {{"dim", "64"}}},
+      {"", "--kv-heads" + tail, {{"input", "file:a"}, {"kv-heads", "2"}}},
+  });
+}
+
 }  // namespace
 }  // namespace attnbench

@@ -298,5 +298,29 @@ TEST(ConfigKeys, DefaultsAreWhatAnEmptyConfigurationHas) {
   }
 }
 
+TEST(SweepConfig, RecordedInputsAreReadBackAndDropTheFilesShape) {
+  Registry registry;
+  testing::add_fakes(registry);
+  const auto config =
+      parse_sweep_config("heads = 4\ndim = 32\nbatch = [1, 2]\n", "s.toml",
+                         {{"input", "file:a \"b\".safetensors,file:dir/{}.npy"}}, {}, registry, 2);
+  ASSERT_TRUE(config) << config.error().message;
+  EXPECT_TRUE(config->recorded_only());
+  EXPECT_EQ(config->input,
+            (std::vector<std::string>{"file:a \"b\".safetensors", "file:dir/{}.npy"}));
+  EXPECT_EQ(config->heads, SweepConfig{}.heads) << "of the recording";
+  EXPECT_EQ(config->batch, SweepConfig{}.batch);
+  const auto again = parse_sweep_config(to_toml(*config), "again.toml", {}, {}, registry, 2);
+  ASSERT_TRUE(again) << again.error().message;
+  EXPECT_EQ(*again, *config);
+  // Beside drawn inputs the axes count.
+  const auto both =
+      parse_sweep_config("heads = 4\ninput = \"gaussian,file:a\"\n", "s.toml", {}, {}, registry, 2);
+  ASSERT_TRUE(both) << both.error().message;
+  EXPECT_FALSE(both->recorded_only());
+  EXPECT_EQ(both->heads, (std::vector<std::int64_t>{4}));
+  EXPECT_FALSE(parse_sweep_config("input = \"file:\"", "s.toml", {}, {}, registry, 2));
+}
+
 }  // namespace
 }  // namespace attnbench

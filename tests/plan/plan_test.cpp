@@ -194,6 +194,80 @@ TEST_F(PlanTest, ReferenceRowsAreBounded) {
   EXPECT_DOUBLE_EQ(plan::reference_macs(problem), 8 * 128);
 }
 
+/// A capture of 4 query and 2 key-value heads, D = 8, over 100 positions; its values do not matter.
+CaptureSet one_capture() {
+  auto capture = std::make_shared<Capture>();
+  capture->text = "file:x.safetensors";
+  capture->label = "file:x.safetensors#01234567";
+  Problem& shape = capture->shape;
+  shape.heads_q = 4;
+  shape.heads_kv = 2;
+  shape.dim_qk = shape.dim_v = 8;
+  shape.seq_q = shape.seq_k = 100;
+  capture->tensors = draw_inputs(shape, "gaussian", 1);
+  return {{capture->text, capture}};
+}
+
+SweepPlan plan_with(const Registry& registry, const std::string& toml, const CaptureSet& captures) {
+  const auto config = parse_sweep_config(toml, "p.toml", {}, {}, registry, 2);
+  EXPECT_TRUE(config) << (config ? "" : config.error().message);
+  return make_plan(config ? *config : SweepConfig{}, registry, PlanRates{}, kUnlimited, captures);
+}
+
+TEST_F(PlanTest, RecordedInputsHaveTheShapeOfTheirFileBesideDrawnOnes) {
+  const SweepPlan sweep = plan_with(registry_,
+                                    "variants = \"flash\"\nthreads = 1\nseq = [64, 128]\n"
+                                    "heads = [2, 3]\ndim = [16, 32]\ncausal = [false, true]\n"
+                                    "input = [\"gaussian\", \"file:x.safetensors\"]\n",
+                                    one_capture());
+  int drawn = 0, recorded = 0, too_long = 0;
+  for (const Case& cell : sweep.cases) {
+    if (!cell.capture) {
+      EXPECT_EQ(cell.input, "gaussian");
+      EXPECT_FALSE(cell.skip);
+      ++drawn;
+      continue;
+    }
+    ++recorded;
+    EXPECT_EQ(cell.input, "file:x.safetensors#01234567");
+    EXPECT_EQ(cell.problem.heads_q, 4);
+    EXPECT_EQ(cell.problem.heads_kv, 2);
+    EXPECT_EQ(cell.problem.dim_qk, 8);
+    if (!cell.skip) {
+      EXPECT_GT(cell.predicted_bytes, cell.capture->bytes());
+      continue;
+    }
+    ++too_long;
+    EXPECT_EQ(cell.problem.seq_q, 128);
+    EXPECT_EQ(*cell.skip, "128 queries asked for, file:x.safetensors#01234567 has 100");
+  }
+  EXPECT_EQ(drawn, 2 * 2 * 2 * 2) << "heads, dim, causal, seq";
+  EXPECT_EQ(recorded, 2 * 2) << "causal, seq: once, whatever the other axes";
+  EXPECT_EQ(too_long, 2);
+}
+
+TEST_F(PlanTest, RecordedInputsAreCutForEachCase) {
+  const CaptureSet captures = one_capture();
+  const SweepPlan sweep = plan_with(registry_,
+                                    "variants = \"flash\"\nthreads = 1\nseq = 10\nlayout = "
+                                    "\"bnhd\"\ninput = \"file:x.safetensors\"\n",
+                                    captures);
+  ASSERT_EQ(sweep.cases.size(), 1u);
+  const InputTensors inputs = make_inputs(sweep.cases[0], 1);
+  const InputTensors& whole = captures.begin()->second->tensors;
+  EXPECT_EQ(inputs.q.shape(), (std::array<std::int64_t, 4>{1, 4, 10, 8}));
+  EXPECT_EQ(inputs.k.view().at(0, 1, 9, 3), whole.k.view().at(0, 1, 9, 3));
+  EXPECT_EQ(inputs.q.view().stride, layout_strides({1, 4, 10, 8}, Layout::bnhd));
+}
+
+TEST_F(PlanTest, RecordedInputsThatWereNotLoadedAreSkipped) {
+  const SweepPlan sweep = plan_with(
+      registry_, "variants = \"flash\"\nthreads = 1\nseq = 10\ninput = \"file:x.safetensors\"\n",
+      {});
+  ASSERT_EQ(sweep.cases.size(), 1u);
+  EXPECT_EQ(sweep.cases[0].skip, "the recorded inputs were not loaded");
+}
+
 TEST(CallTime, IsTheSlowerOfComputeAndTraffic) {
   PlanRates rates;
   rates.flops_per_s_per_thread = 1e9;

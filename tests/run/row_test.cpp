@@ -173,6 +173,20 @@ TEST(ShellWord, QuotesWhatAShellWouldRead) {
   EXPECT_EQ(shell_word("it's;$x"), "'it'\\''s;$x'");
 }
 
+TEST(Repro, NamesTheFileOfRecordedInputsAndLeavesTheShapeToIt) {
+  const FakeVariant fake("fake");
+  Case spec = make_case(fake, 0, 2, 128);
+  auto capture = std::make_shared<Capture>();
+  capture->text = "file:my runs/{}.npy";
+  capture->label = "file:{}.npy#01234567";
+  spec.capture = capture;
+  spec.input = capture->label;
+  EXPECT_EQ(repro_command(spec, {}),
+            "attnbench run --variants fake --seq 128 --threads 2 --input 'file:my runs/{}.npy' "
+            "--seed 1");
+  EXPECT_EQ(run::make_axes(spec, "avx2").input, "file:{}.npy#01234567");
+}
+
 TEST(Repro, NamesTheAxesThatAreNotAtTheirDefaults) {
   const FakeVariant fake("fake");
   Case spec = make_case(fake, 0, 2, 128);
