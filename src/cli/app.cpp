@@ -94,12 +94,16 @@ bool is_switch_list(const std::string& text) {
   return true;
 }
 
-/// A bare --causal means on: made explicit, so that it never swallows the argument after it.
+/// A bare --causal or --counters means on: made explicit, so that it never swallows the argument
+/// after it.
 /// `help COMMAND` becomes `COMMAND --help`.
 std::vector<std::string> normalised(std::vector<std::string> words) {
   for (std::size_t i = 0; i < words.size(); ++i) {
-    if (words[i] != "--causal") continue;
-    if (i + 1 < words.size() && is_switch_list(words[i + 1])) {
+    const bool counters = words[i] == "--counters";
+    if (words[i] != "--causal" && !counters) continue;
+    const bool has_value = i + 1 < words.size() &&
+                           (is_switch_list(words[i + 1]) || (counters && words[i + 1] == "auto"));
+    if (has_value) {
       words[i] += "=" + words[i + 1];
       words.erase(words.begin() + static_cast<std::ptrdiff_t>(i) + 1);
     } else {

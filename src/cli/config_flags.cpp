@@ -28,7 +28,7 @@ std::string value_name(const ConfigKey& key) {
       {"memory-limit", "SIZE"}, {"seed", "INTEGER"}, {"max-samples", "INTEGER"},
       {"seq-q", "INTEGER"},     {"scale", "NUMBER"}, {"causal", "[off|on|off,on]"},
       {"title", "TEXT"},        {"input", "LIST"},   {"pass", "LIST"},
-      {"format", "LIST"},
+      {"format", "LIST"},       {"cache", "LIST"},   {"counters", "[auto|on|off]"},
   };
   const auto found = names.find(key.name);
   return found == names.end() ? "WORD" : found->second;

@@ -30,9 +30,10 @@ struct EvalInputs {
   std::size_t rank = 4;  ///< Of Q as given; the output has the same.
 };
 
-/// Loads Q, K and V from .npy files, or the tensors q, k and v of .safetensors files ([B, H, N, D], or [B, N, H, D] in layout bnhd; missing leading sizes are one,
-/// and a matrix is [N, D] of one head in both layouts) and checks that they fit together. Errors
-/// name the file, what it holds and what it should hold.
+/// Loads Q, K and V from .npy files, or the tensors q, k and v of .safetensors files ([B, H, N, D],
+/// or [B, N, H, D] in layout bnhd; missing leading sizes are one, and a matrix is [N, D] of one
+/// head in both layouts) and checks that they fit together. Errors name the file, what it holds and
+/// what it should hold.
 Result<EvalInputs> load_eval_inputs(const EvalRequest& request);
 
 /// The shape of the output file: that of `rank` trailing sizes in the layout of the inputs.

@@ -89,7 +89,7 @@ void RunCommand::declare(CLI::App& app) {
                  {"seq", "seq-k", "mode", "seq-q", "batch", "heads", "kv-heads", "dim", "dim-v",
                   "causal", "pass", "input", "layout", "scale", "seed"});
   flags_.declare(app, "Machine", {"threads", "isa", "cache", "memory-limit"});
-  flags_.declare(app, "Measurement", {"budget", "target-ci", "max-samples", "timeout"});
+  flags_.declare(app, "Measurement", {"budget", "target-ci", "max-samples", "timeout", "counters"});
   add_text(app, "--out", out_, "DIR", "Folder of the run. Default: results/<time>-<title>.",
            "Output");
   flags_.declare(app, "Output", {"title", "format"});

@@ -124,6 +124,8 @@ void SweepSession::complete_manifest(Manifest& manifest, const RunOutcome& outco
                      {"clock_s", outcome.phases.clock_s},
                      {"files_s", outcome.phases.files_s}};
   manifest.warnings = measure::doubtful_circumstances(machine_, noise);
+  manifest.warnings.insert(manifest.warnings.end(), outcome.warnings.begin(),
+                           outcome.warnings.end());
 }
 
 void SweepSession::print_summary(const RunDirectory& directory, const RunOutcome& outcome) const {

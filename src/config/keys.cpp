@@ -27,6 +27,7 @@ const std::vector<std::string> kModes{"self", "cross", "decode", "generate"};
 const std::vector<std::string> kPasses{"fwd", "fwd+bwd"};
 const std::vector<std::string> kLayouts{"bhnd", "bnhd"};
 const std::vector<std::string> kCaches{"hot", "cold"};
+const std::vector<std::string> kCounters{"auto", "on", "off"};
 const std::vector<std::string> kIsas{"auto", "avx2", "avx512"};
 const std::vector<std::string> kFormats{"csv", "json", "markdown"};
 
@@ -225,9 +226,26 @@ Status apply_layout(const KeyRule& rule, const Setting& setting, Draft& draft) {
 }
 
 Status apply_cache(const KeyRule& rule, const Setting& setting, Draft& draft) {
-  const auto word = one_word(rule, setting, kCaches);
+  const auto chosen = words(rule, setting, kCaches);
+  if (!chosen) return chosen.error();
+  draft.config.cache.clear();
+  for (const std::string& word : *chosen) {
+    draft.config.cache.push_back(word == "cold" ? CacheState::cold : CacheState::hot);
+  }
+  return ok_status();
+}
+
+Status apply_counters(const KeyRule& rule, const Setting& setting, Draft& draft) {
+  // A bare flag means on.
+  if (setting.from_flag && setting.elements.size() == 1 && setting.elements[0].text.empty()) {
+    draft.config.counters = CounterUse::on;
+    return ok_status();
+  }
+  const auto word = one_word(rule, setting, kCounters);
   if (!word) return word.error();
-  draft.config.cache = *word == "cold" ? CacheState::cold : CacheState::hot;
+  draft.config.counters = *word == "on"    ? CounterUse::on
+                          : *word == "off" ? CounterUse::off
+                                           : CounterUse::automatic;
   return ok_status();
 }
 
@@ -329,7 +347,7 @@ std::vector<KeyRule> make_rules() {
       {"input", list_of(input_distributions()) + ", peaked=STD, or file:PATH", "gaussian",
        "Distribution that Q, K and V are drawn from, or a file of recorded ones.", apply_input},
       {"layout", one_of(kLayouts), "bhnd", "Order of the input tensors in memory.", apply_layout},
-      {"cache", one_of(kCaches), "hot", "State of the caches before each sample.", apply_cache},
+      {"cache", list_of(kCaches), "hot", "State of the caches before each sample.", apply_cache},
       {"isa", one_of(kIsas), "auto", "Restricts the kernels' instruction set.", apply_isa},
       {"scale", "a number", "each variant's own",
        "Factor on the logits, for variants that have one.", apply_scale},
@@ -346,6 +364,9 @@ std::vector<KeyRule> make_rules() {
        "Most samples of one case.", apply_integer<&C::max_samples, kMaxSamples>},
       {"memory-limit", kBytesGrammar, "the free memory",
        "Cells that need more than this are skipped.", apply_memory_limit},
+      {"counters", one_of(kCounters), "auto",
+       "Hardware event counters: where the system allows them, with a warning where not, or never.",
+       apply_counters},
       {"format", list_of(kFormats), "csv", "Output formats; csv is always written.", apply_format},
   };
 }

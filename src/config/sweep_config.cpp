@@ -117,7 +117,7 @@ Status check_cells(const SweepConfig& config) {
       params * axis(config.seq.size()) * axis(config.seq_k.size()) * axis(config.threads.size()) *
       axis(config.batch.size()) * axis(config.heads.size()) * axis(config.kv_heads.size()) *
       axis(config.dim.size()) * axis(config.dim_v.size()) * axis(config.causal.size()) *
-      axis(config.pass.size()) * axis(config.input.size());
+      axis(config.pass.size()) * axis(config.input.size()) * axis(config.cache.size());
   if (cells <= kMaxCells) return ok_status();
   return usage_error(fmt::format(
       "the sweep has {:.0f} cells (all axes crossed); accepted: at most {:.0f}", cells, kMaxCells));
@@ -159,6 +159,11 @@ Result<std::string> read_file(const std::string& path) {
 }  // namespace
 
 bool SweepConfig::recorded_only() const { return std::ranges::all_of(input, is_capture); }
+
+std::string_view to_string(CounterUse use) {
+  if (use == CounterUse::automatic) return "auto";
+  return use == CounterUse::on ? "on" : "off";
+}
 
 std::string_view to_string(CacheState state) { return state == CacheState::cold ? "cold" : "hot"; }
 

@@ -16,6 +16,11 @@ namespace attnbench {
 enum class CacheState { hot, cold };
 std::string_view to_string(CacheState state);
 
+/// Hardware event counters: where the system allows them; not at all; or with a warning where it
+/// does not allow them.
+enum class CounterUse { automatic, off, on };
+std::string_view to_string(CounterUse use);
+
 /// variant -> parameter -> values to sweep, in canonical text form.
 using ParamSweeps = std::map<std::string, std::map<std::string, std::vector<std::string>>>;
 
@@ -39,7 +44,8 @@ struct SweepConfig {
   std::vector<Pass> pass{Pass::fwd};
   std::vector<std::string> input{"gaussian"};
   Layout layout = Layout::bhnd;
-  CacheState cache = CacheState::hot;
+  std::vector<CacheState> cache{CacheState::hot};
+  CounterUse counters = CounterUse::automatic;
   std::string isa = "auto";  ///< auto, avx2, avx512.
   std::optional<double> scale;
   std::uint64_t seed = 1;

@@ -78,7 +78,9 @@ void add_problem_axes(const SweepConfig& config, TomlText& toml) {
   toml.add("pass", text_value(passes));
   toml.add("input", text_value(config.input));
   toml.add("layout", text_value(to_string(config.layout)));
-  toml.add("cache", text_value(to_string(config.cache)));
+  std::vector<std::string> caches;
+  for (const CacheState cache : config.cache) caches.emplace_back(to_string(cache));
+  toml.add("cache", text_value(caches));
 }
 
 void add_measuring(const SweepConfig& config, TomlText& toml) {
@@ -90,6 +92,7 @@ void add_measuring(const SweepConfig& config, TomlText& toml) {
   toml.add_number("timeout", config.case_timeout_s);
   toml.add("max-samples", fmt::format("{}", config.max_samples));
   if (config.memory_limit_bytes) toml.add_number("memory-limit", *config.memory_limit_bytes);
+  toml.add("counters", text_value(to_string(config.counters)));
   toml.add("format", text_value(config.formats));
 }
 

@@ -5,6 +5,8 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
 #include <set>
 #include <utility>
 
@@ -44,6 +46,20 @@ std::set<int> own_threads() {
   return threads;
 }
 
+/// What a failed perf_event_open(2) means to whoever may change it.
+std::string explain(int code) {
+  std::string text = std::string("perf_event_open: ") + std::strerror(code);
+  if (code == ENOENT || code == EOPNOTSUPP || code == ENODEV) {
+    return text + " (this machine, or its hypervisor, offers no such counter)";
+  }
+  if (const auto level = read_integer("/proc/sys/kernel/perf_event_paranoid")) {
+    text += " (kernel.perf_event_paranoid is " + std::to_string(*level) +
+            "; up to 2 lets a process count its own user-space events, unless a container forbids "
+            "the call)";
+  }
+  return text;
+}
+
 }  // namespace
 
 std::vector<CounterEvent> hardware_events() {
@@ -57,6 +73,7 @@ ProcessCounters::ProcessCounters(std::vector<CounterEvent> events)
   for (std::size_t i = 0; i < events_.size(); ++i) {
     const int probe = open_counter(events_[i], 0);
     usable_[i] = probe >= 0;
+    if (probe < 0 && refusal_.empty()) refusal_ = explain(errno);
     if (probe >= 0) close(probe);
   }
   available_ = std::ranges::find(usable_, true) != usable_.end();

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <string>
 #include <vector>
 
 namespace attnbench::measure {
@@ -28,6 +29,8 @@ class ProcessCounters {
 
   /// Whether any event can be counted at all. When not, read() costs nothing.
   bool available() const { return available_; }
+  /// Why an event cannot be counted, one line; empty when all can.
+  const std::string& refusal() const { return refusal_; }
   /// Events so far, in the order given to the constructor, scaled up where the counters were shared
   /// in time. A thread counts from the first read() that sees it: read once before the work that is
   /// to be counted, and take the difference.
@@ -39,6 +42,7 @@ class ProcessCounters {
   std::vector<CounterEvent> events_;
   std::vector<bool> usable_;
   bool available_ = false;
+  std::string refusal_;
   std::map<int, std::vector<int>> descriptors_;  ///< Thread id -> one per event; -1 where refused.
   std::vector<std::int64_t> ended_;              ///< Counted by threads that are gone.
 };

@@ -166,9 +166,16 @@ std::string memory_refusal(const char* what, double bytes, double limit) {
 class Planner {
  public:
   Planner(const SweepConfig& config, const PlanRates& rates, double memory_limit_bytes)
-      : config_(config), rates_(rates), limit_(memory_limit_bytes) {}
+      : rates_(rates), limit_(memory_limit_bytes) {
+    // The copies that cold cases rotate lie beside the hot cases of their group.
+    if (std::ranges::find(config.cache, CacheState::cold) != config.cache.end()) {
+      group_cache_ = CacheState::cold;
+      both_caches_ = config.cache.size() > 1;
+    }
+  }
 
-  Case make_case(const GroupKey& key, const Contestant& contestant, int threads, int group) const {
+  Case make_case(const GroupKey& key, const Contestant& contestant, int threads, CacheState cache,
+                 int group) const {
     Case cell;
     cell.variant = contestant.variant;
     cell.params = contestant.params;
@@ -176,7 +183,7 @@ class Planner {
     cell.threads = threads;
     cell.input = key.capture ? key.capture->label : key.input;
     cell.capture = key.capture;
-    cell.cache = config_.cache;
+    cell.cache = cache;
     cell.group = group;
     cell.laws = contestant.variant->info().laws;
     cell.skip = contestant.refused;
@@ -193,8 +200,11 @@ class Planner {
 
  private:
   void predict(Case& cell) const {
-    cell.predicted_bytes =
-        plan::tensor_bytes(cell.problem, cell.cache, rates_) + plan::reference_bytes(cell.problem);
+    cell.predicted_bytes = plan::tensor_bytes(cell.problem, group_cache_, rates_) +
+                           plan::reference_bytes(cell.problem);
+    if (both_caches_) {
+      cell.predicted_bytes += plan::tensor_bytes(cell.problem, CacheState::hot, rates_);
+    }
     if (cell.capture) cell.predicted_bytes += cell.capture->bytes();
     if (cell.predicted_bytes > limit_) {
       cell.skip = memory_refusal("the tensors alone need", cell.predicted_bytes, limit_);
@@ -208,9 +218,10 @@ class Planner {
     }
   }
 
-  const SweepConfig& config_;
   const PlanRates& rates_;
   double limit_;
+  CacheState group_cache_ = CacheState::hot;
+  bool both_caches_ = false;
 };
 
 }  // namespace
@@ -235,7 +246,10 @@ SweepPlan make_plan(const SweepConfig& config, const Registry& registry, const P
   for (const GroupKey& key : make_groups(config, captures)) {
     for (const Contestant& contestant : contestants) {
       for (const std::int64_t threads : config.threads) {
-        plan.cases.push_back(planner.make_case(key, contestant, static_cast<int>(threads), group));
+        for (const CacheState cache : config.cache) {
+          plan.cases.push_back(
+              planner.make_case(key, contestant, static_cast<int>(threads), cache, group));
+        }
       }
     }
     ++group;

@@ -102,7 +102,11 @@ InputTensors GroupRunner::set_up(const Case& first) {
   const PhaseTimer timer(state_.outcome.phases.inputs_s);
   const std::uint64_t seed = state_.options.config.seed;
   InputTensors tensors = make_inputs(first, seed);
-  rotation_.emplace(tensors, first.problem.layout, first.cache,
+  const auto any = [&](CacheState cache) {
+    return std::ranges::any_of(indices_,
+                               [&](std::size_t index) { return spec(index).cache == cache; });
+  };
+  rotation_.emplace(tensors, first.problem.layout, any(CacheState::hot), any(CacheState::cold),
                     last_level_cache_bytes(state_.ceilings));
   output_ = make_output(first.problem);
   references_.emplace(first.problem, tensors.view(), seed);
@@ -175,7 +179,8 @@ bool GroupRunner::verify(Candidate& candidate) {
   poison(output_);
   Executor& executor = state_.arenas.at(spec(index).threads);
   const double begin_s = measure::steady_now_s();
-  const Status status = candidate.prepared->try_run(rotation_->next(), output_.view(), executor);
+  const Status status =
+      candidate.prepared->try_run(rotation_->next(CacheState::hot), output_.view(), executor);
   candidate.call_s = measure::steady_now_s() - begin_s;
   state_.outcome.phases.first_call_s += candidate.call_s;
   if (!status) {
@@ -203,8 +208,9 @@ bool GroupRunner::pilot(Candidate& candidate) {
   const Case& c = spec(index);
   // The arena is looked up outside of the timed region, in make_ready().
   candidate.sampler = std::make_unique<measure::Sampler>(
-      case_label(c), [this, prepared = candidate.prepared.get(), threads = c.threads] {
-        prepared->run(rotation_->next(), output_.view(), state_.arenas.at(threads));
+      case_label(c),
+      [this, prepared = candidate.prepared.get(), threads = c.threads, cache = c.cache] {
+        prepared->run(rotation_->next(cache), output_.view(), state_.arenas.at(threads));
       });
   try {
     make_ready(candidate);
@@ -243,10 +249,10 @@ void GroupRunner::make_ready(const Candidate& candidate) {
   executor.parallel_for(executor.threads(), [](std::int64_t, int) {});
   if (spec(candidate.index).cache == CacheState::cold) return;
   if (candidate.call_s < kWarmCallBelow_s) {
-    candidate.prepared->run(rotation_->next(), output_.view(), executor);
+    candidate.prepared->run(rotation_->next(CacheState::hot), output_.view(), executor);
     return;
   }
-  const Inputs inputs = rotation_->next();
+  const Inputs inputs = rotation_->next(CacheState::hot);
   for (const ConstTensorView& tensor : {inputs.q, inputs.k, inputs.v}) {
     touch(tensor.data, static_cast<std::size_t>(tensor.elements()));
   }

@@ -66,12 +66,15 @@ double bytes_of(const Tensor& tensor) {
 
 }  // namespace
 
-InputRotation::InputRotation(const InputTensors& tensors, Layout layout, CacheState cache,
+InputRotation::InputRotation(const InputTensors& tensors, Layout layout, bool hot, bool cold,
                              double last_level_cache_bytes) {
   views_.push_back(tensors.view());
-  if (cache == CacheState::hot) return;
+  if (!cold) return;
   const double bytes = bytes_of(tensors.q) + bytes_of(tensors.k) + bytes_of(tensors.v);
+  first_cold_ = hot ? 1 : 0;
+  turn_ = first_cold_;
   const auto extra =
+      first_cold_ +
       static_cast<std::size_t>(std::ceil(2 * last_level_cache_bytes / std::max(bytes, 1.0)));
   copies_.reserve(extra);
   for (std::size_t i = 0; i < extra; ++i) {
@@ -81,9 +84,10 @@ InputRotation::InputRotation(const InputTensors& tensors, Layout layout, CacheSt
   }
 }
 
-Inputs InputRotation::next() {
+Inputs InputRotation::next(CacheState cache) {
+  if (cache == CacheState::hot) return views_.front();
   const Inputs inputs = views_[turn_];
-  turn_ = turn_ + 1 == views_.size() ? 0 : turn_ + 1;
+  turn_ = turn_ + 1 == views_.size() ? first_cold_ : turn_ + 1;
   return inputs;
 }
 

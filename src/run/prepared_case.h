@@ -47,15 +47,17 @@ Error current_exception_error();
 /// that none is left in the last-level cache when its turn comes.
 class InputRotation {
  public:
-  /// `tensors` must outlive this. Throws std::bad_alloc.
-  InputRotation(const InputTensors& tensors, Layout layout, CacheState cache,
+  /// `hot`, `cold`: what next() will be asked for; with both, the cold ones are all copies, so that
+  /// none is warm from hot calls. `tensors` must outlive this. Throws std::bad_alloc.
+  InputRotation(const InputTensors& tensors, Layout layout, bool hot, bool cold,
                 double last_level_cache_bytes);
-  Inputs next();
+  Inputs next(CacheState cache);
   std::size_t copies() const { return views_.size(); }
 
  private:
   std::vector<InputTensors> copies_;
   std::vector<Inputs> views_;
+  std::size_t first_cold_ = 0;
   std::size_t turn_ = 0;
 };
 

@@ -37,6 +37,7 @@ class SweepRunner {
     outcome.interrupted = state_.interrupted();
     outcome.wall_s = state_.elapsed_s();
     warn_about_clock();
+    warn_about_counters();
     return outcome;
   }
 
@@ -114,6 +115,15 @@ class SweepRunner {
         "the multiply-add peak of one thread fell to {:.0f}% of its first figure during the sweep: "
         "the clock dropped or others used the cores",
         100 * ratio));
+  }
+
+  void warn_about_counters() {
+    const std::string& refusal = state_.counters.refusal();
+    if (state_.options.config.counters != CounterUse::on || refusal.empty()) return;
+    state_.outcome.warnings.push_back(
+        "hardware counters are not all available, their cells are "
+        "empty: " +
+        refusal);
   }
 
   run::SweepState state_;

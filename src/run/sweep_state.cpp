@@ -31,6 +31,8 @@ SweepState::SweepState(const SweepPlan& plan_in, const Ceilings& ceilings_in,
       options(options_in),
       isa(kernels::active_isa()),
       start_s(measure::steady_now_s()),
+      counters(options_in.config.counters == CounterUse::off ? std::vector<measure::CounterEvent>{}
+                                                             : measure::hardware_events()),
       budget(options_in.config.budget_s, std::vector<measure::CaseNeed>(plan_in.cases.size())),
       touched(plan_in.cases.size(), false),
       sharing_(count_sharing(plan_in)) {}

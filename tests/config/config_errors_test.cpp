@@ -10,7 +10,7 @@ namespace {
 constexpr const char* kKeys =
     "title, variants, mode, seq, seq-k, seq-q, threads, batch, heads, kv-heads, dim, dim-v, "
     "causal, pass, input, layout, cache, isa, scale, seed, target-ci, budget, timeout, "
-    "max-samples, memory-limit, format, param";
+    "max-samples, memory-limit, counters, format, param";
 constexpr const char* kHeads =
     "integers from 1 to 4096, comma separated, and ranges FIRST:LAST:xFACTOR or FIRST:LAST:+STEP; "
     "4k = 4096, 1m = 1048576";
@@ -85,7 +85,8 @@ TEST(ConfigErrors, ValuesOfFiles) {
        "s.toml:1:8: pass: given \"backward\"; accepted: fwd, fwd+bwd (comma separated)"},
       {"layout = \"bhdn\"",
        "s.toml:1:10: layout: given \"bhdn\"; accepted: bhnd, bnhd; did you mean \"bhnd\"?"},
-      {"cache = \"warm\"", "s.toml:1:9: cache: given \"warm\"; accepted: hot, cold"},
+      {"cache = \"warm\"",
+       "s.toml:1:9: cache: given \"warm\"; accepted: hot, cold (comma separated)"},
       {"isa = \"avx51\"",
        "s.toml:1:7: isa: given \"avx51\"; accepted: auto, avx2, avx512; did you mean \"avx512\"?"},
       {"format = [\"csv\", \"jsn\"]",

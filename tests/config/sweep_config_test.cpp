@@ -70,6 +70,7 @@ pass = "fwd,fwd+bwd"
 input = ["gaussian", "sink"]
 layout = "bnhd"
 cache = "cold"
+counters = "off"
 isa = "avx2"
 scale = 0.5
 seed = 42
@@ -99,7 +100,8 @@ right = "0"
   expected.pass = {Pass::fwd, Pass::fwd_bwd};
   expected.input = {"gaussian", "sink"};
   expected.layout = Layout::bnhd;
-  expected.cache = CacheState::cold;
+  expected.cache = {CacheState::cold};
+  expected.counters = CounterUse::off;
   expected.isa = "avx2";
   expected.scale = 0.5;
   expected.seed = 42;
@@ -296,6 +298,17 @@ TEST(ConfigKeys, DefaultsAreWhatAnEmptyConfigurationHas) {
     ASSERT_TRUE(written) << written.error().message;
     EXPECT_EQ(*written, *defaults) << key.name;
   }
+}
+
+TEST_F(SweepConfigTest, CacheIsAListAndBareCountersMeanOn) {
+  EXPECT_EQ(good("cache = [\"hot\", \"cold\"]").cache,
+            (std::vector<CacheState>{CacheState::hot, CacheState::cold}));
+  EXPECT_EQ(good("", {{"cache", "cold,hot,cold"}}).cache,
+            (std::vector<CacheState>{CacheState::cold, CacheState::hot}));
+  EXPECT_EQ(good("").counters, CounterUse::automatic);
+  EXPECT_EQ(good("", {{"counters", ""}}).counters, CounterUse::on);
+  EXPECT_EQ(good("", {{"counters", "off"}}).counters, CounterUse::off);
+  EXPECT_EQ(good("counters = \"on\"", {{"counters", "auto"}}).counters, CounterUse::automatic);
 }
 
 TEST(SweepConfig, RecordedInputsAreReadBackAndDropTheFilesShape) {

@@ -56,6 +56,7 @@ TEST(ProcessCounters, LeaveOutWhatCannotBeCounted) {
   ProcessCounters none({{kNoSuchType, 0}});
   EXPECT_FALSE(none.available());
   EXPECT_FALSE(none.read()[0].has_value());
+  EXPECT_EQ(none.refusal().find("perf_event_open: "), 0U) << none.refusal();
   ProcessCounters hardware;
   EXPECT_EQ(hardware.read().size(), 3U);
 }

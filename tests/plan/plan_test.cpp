@@ -194,6 +194,20 @@ TEST_F(PlanTest, ReferenceRowsAreBounded) {
   EXPECT_DOUBLE_EQ(plan::reference_macs(problem), 8 * 128);
 }
 
+TEST_F(PlanTest, HotAndColdCasesShareAGroupAndItsMemory) {
+  const std::string toml = "variants = \"flash\"\nseq = 16\nthreads = [1, 2]\n";
+  const SweepPlan both = plan(toml + "cache = [\"hot\", \"cold\"]\n");
+  ASSERT_EQ(both.cases.size(), 4u);
+  EXPECT_EQ(both.cases[0].cache, CacheState::hot);
+  EXPECT_EQ(both.cases[1].cache, CacheState::cold);
+  EXPECT_EQ(both.cases[1].threads, 1);
+  EXPECT_EQ(both.cases[3].group, 0);
+  EXPECT_DOUBLE_EQ(both.cases[0].predicted_bytes, both.cases[1].predicted_bytes);
+  const SweepPlan cold = plan(toml + "cache = \"cold\"\n");
+  EXPECT_GT(both.cases[0].predicted_bytes, cold.cases[0].predicted_bytes);
+  EXPECT_GT(cold.cases[0].predicted_bytes, plan(toml).cases[0].predicted_bytes);
+}
+
 /// A capture of 4 query and 2 key-value heads, D = 8, over 100 positions; its values do not matter.
 CaptureSet one_capture() {
   auto capture = std::make_shared<Capture>();

@@ -8,7 +8,10 @@
 #include <string>
 #include <vector>
 
+#include "attention/inputs.h"
+#include "measure/hardware_counters.h"
 #include "run/fake_variants.h"
+#include "run/prepared_case.h"
 #include "run/row.h"
 
 namespace attnbench::run_test {
@@ -278,6 +281,57 @@ TEST(Runner, RotatesInputsForAColdCache) {
   const Delivered got = run(make_sweep({cold}), quick_options(), ceilings);
   EXPECT_EQ(got.rows.at(0).status, RowStatus::ok) << got.rows.at(0).reason;
   EXPECT_EQ(got.rows[0].axes.cache, "cold");
+}
+
+TEST(Runner, MeasuresHotAndColdSideBySide) {
+  const FakeVariant fake("fake");
+  Case hot = make_case(fake), cold = make_case(fake);
+  cold.cache = CacheState::cold;
+  const Delivered got = run(make_sweep({hot, cold}));
+  ASSERT_EQ(got.rows.size(), 2U);
+  EXPECT_EQ(got.rows[0].axes.cache, "hot");
+  EXPECT_EQ(got.rows[1].axes.cache, "cold");
+  for (const Record& row : got.rows) EXPECT_EQ(row.status, RowStatus::ok) << row.reason;
+  EXPECT_NE(got.rows[0].case_id(), got.rows[1].case_id());
+}
+
+TEST(InputRotation, KeepsColdCallsOffTheTensorsOfHotOnes) {
+  Problem problem = small_problem();
+  const InputTensors tensors = draw_inputs(problem, "gaussian", 1);
+  const double bytes =
+      4.0 * static_cast<double>(tensors.q.buffer().size() + tensors.k.buffer().size() +
+                                tensors.v.buffer().size());
+  for (const bool hot : {false, true}) {
+    run::InputRotation rotation(tensors, problem.layout, hot, true, 2 * bytes);
+    EXPECT_EQ(rotation.next(CacheState::hot).q.data, tensors.q.view().data);
+    std::set<const float*> seen;
+    for (std::size_t i = 0; i < 20; ++i) {
+      seen.insert(rotation.next(CacheState::cold).q.data);
+      EXPECT_EQ(rotation.next(CacheState::hot).q.data, tensors.q.view().data);
+    }
+    EXPECT_EQ(seen.contains(tensors.q.view().data), !hot);
+    EXPECT_EQ(seen.size(), 5U) << "twice the cache, and one more";
+  }
+  run::InputRotation warm(tensors, problem.layout, true, false, 2 * bytes);
+  EXPECT_EQ(warm.copies(), 1U);
+}
+
+TEST(Runner, SaysWhyHardwareCountersAreEmptyWhenTheyWereAskedFor) {
+  const FakeVariant fake("fake");
+  RunOptions options = quick_options();
+  const auto about_counters = [](const Delivered& got) {
+    return std::ranges::count_if(got.outcome.warnings, [](const std::string& warning) {
+      return warning.find("hardware counters") != std::string::npos;
+    });
+  };
+  const bool all = measure::ProcessCounters().refusal().empty();
+  EXPECT_EQ(about_counters(run(make_sweep({make_case(fake)}), options)), 0) << "nobody asked";
+  options.config.counters = CounterUse::on;
+  EXPECT_EQ(about_counters(run(make_sweep({make_case(fake)}), options)), all ? 0 : 1);
+  options.config.counters = CounterUse::off;
+  const Delivered off = run(make_sweep({make_case(fake)}), options);
+  EXPECT_EQ(about_counters(off), 0);
+  EXPECT_FALSE(off.rows.at(0).cycles.has_value());
 }
 
 TEST(Runner, WarnsWhenTheClockDropped) {
