@@ -49,6 +49,11 @@ OrderedJson cost_json(const CostAgreement& cost) {
   return json;
 }
 
+OrderedJson curve_json(const std::optional<PowerCurve>& curve) {
+  if (!curve) return nullptr;
+  return {{"exponent", number(curve->p)}, {"c", number(curve->c)}, {"a", number(curve->a)}};
+}
+
 OrderedJson growth_json(const Growth& growth) {
   OrderedJson json;
   json["exponent"] = number(growth.exponent);
@@ -63,6 +68,8 @@ OrderedJson growth_json(const Growth& growth) {
   json["seq_max"] = number(growth.n_max);
   json["c"] = growth.exponent ? number(growth.c) : OrderedJson(nullptr);
   json["a"] = growth.exponent ? number(growth.a) : OrderedJson(nullptr);
+  json["curve_at_low"] = curve_json(growth.curve_at_low);
+  json["curve_at_high"] = curve_json(growth.curve_at_high);
   json["residual_rms"] = growth.exponent ? number(growth.residual_rms) : OrderedJson(nullptr);
   json["candidates"] = OrderedJson::array();
   for (const RankedLaw& law : growth.candidates()) {

@@ -129,6 +129,8 @@ void fit_exponent(Growth& growth, const std::vector<FitPoint>& points) {
   growth.exponent_interval = interval_of(*fit);
   growth.c = fit->c;
   growth.a = fit->a;
+  growth.curve_at_low = fit->at_low;
+  growth.curve_at_high = fit->at_high;
   growth.residual_rms = fit->residual_rms;
 }
 

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "analyse/law_ranking.h"
+#include "analyse/power_fit.h"
 
 namespace attnbench::analyse {
 
@@ -89,6 +90,8 @@ struct Growth {
   std::optional<double> exponent;
   std::optional<Interval> exponent_interval;
   double c = 0, a = 0;
+  /// The best curves whose exponent is the lower and the upper end of its interval.
+  std::optional<PowerCurve> curve_at_low, curve_at_high;
   double residual_rms = 0;
   std::string law = kUndetermined;
   double law_weight = 0;           ///< Of the best law; 0 when nothing could be ranked.

@@ -153,6 +153,12 @@ class PowerProfile {
     return profile.rss(intercept_ ? profile.best_ratio() : 0);
   }
 
+  /// The best c and a for this p.
+  PowerCurve curve(double p) const {
+    const BasisFit fit = finish(points_, basis(p), ratio(p));
+    return {.c = fit.c, .a = fit.a * std::pow(points_.back().x, -p), .p = p};
+  }
+
   double best_p() const {
     constexpr double kStep = 0.125;
     double best = kLeastExponent, best_rss = std::numeric_limits<double>::infinity();
@@ -304,8 +310,9 @@ std::optional<PowerFit> fit_power(std::span<const FitPoint> points, PowerFitOpti
   fit.p = profile.best_p();
   const double ratio = profile.ratio(fit.p);
   const BasisFit at_best = finish(sorted, profile.basis(fit.p), ratio);
-  fit.c = at_best.c;
-  fit.a = at_best.a * std::pow(sorted.back().x, -fit.p);
+  const PowerCurve best = profile.curve(fit.p);
+  fit.c = best.c;
+  fit.a = best.a;
   fit.residuals = at_best.residuals;
   double squares = 0;
   for (const double r : fit.residuals) {
@@ -318,6 +325,8 @@ std::optional<PowerFit> fit_power(std::span<const FitPoint> points, PowerFitOpti
     const double limit = at_best.weighted_rss + *threshold;
     fit.ci_low = profile.reach(fit.p, limit, -1);
     fit.ci_high = profile.reach(fit.p, limit, 1);
+    fit.at_low = profile.curve(*fit.ci_low);
+    fit.at_high = profile.curve(*fit.ci_high);
   }
   return fit;
 }

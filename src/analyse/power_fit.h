@@ -30,6 +30,13 @@ struct BasisFit {
 /// point.
 BasisFit fit_basis(std::span<const FitPoint> points, std::span<const double> basis);
 
+/// y = c + a x^p for one p.
+struct PowerCurve {
+  double c = 0;
+  double a = 0;
+  double p = 0;
+};
+
 /// y = c + a x^p.
 struct PowerFit {
   double c = 0;
@@ -38,6 +45,8 @@ struct PowerFit {
   /// Interval of p that covers noise and lack of fit. Absent when nothing is left over to judge the
   /// fit by (two points).
   std::optional<double> ci_low, ci_high;
+  /// The best curves whose exponent is the interval's lower and upper end; absent with it.
+  std::optional<PowerCurve> at_low, at_high;
   double residual_rms = 0;  ///< Of log y.
   double residual_max = 0;
   std::vector<double> residuals;

@@ -48,7 +48,33 @@ TEST(FitPower, FewPoints) {
   ASSERT_TRUE(two);
   EXPECT_NEAR(two->p, 2, 1e-4);
   EXPECT_FALSE(two->ci_low) << "two points leave nothing to judge the fit by";
+  EXPECT_FALSE(two->at_low || two->at_high);
   EXPECT_TRUE(fit_power(exact(0, 1, 2, {256, 512, 1024}))->ci_low);
+}
+
+TEST(FitPower, TheCurvesAtTheEndsOfTheIntervalAreTheBestOfTheirExponent) {
+  auto points = exact(2e-4, 1e-7, 1.5, doubling(256, 6));
+  const double bend[] = {0.03, -0.04, 0.02, -0.03, 0.05, -0.02};
+  for (std::size_t i = 0; i < points.size(); ++i) points[i].y *= 1 + bend[i];
+  const auto fit = fit_power(points);
+  ASSERT_TRUE(fit && fit->at_low && fit->at_high);
+  EXPECT_EQ(fit->at_low->p, *fit->ci_low);
+  EXPECT_EQ(fit->at_high->p, *fit->ci_high);
+  for (const PowerCurve& end : {*fit->at_low, *fit->at_high}) {
+    const auto misfit = [&](double c, double a) {
+      double sum = 0;
+      for (const FitPoint& point : points) {
+        const double residual = std::log(point.y / (c + a * std::pow(point.x, end.p)));
+        sum += residual * residual;
+      }
+      return sum;
+    };
+    const double best = misfit(end.c, end.a);
+    for (const double factor : {0.97, 1.03}) {
+      EXPECT_LT(best, misfit(end.c, end.a * factor));
+      EXPECT_LT(best, misfit(end.c * factor + 1e-6, end.a));
+    }
+  }
 }
 
 TEST(FitPower, AnIntervalOfNoisyTimesIsNoNarrowerThanTheNoise) {
