@@ -1,4 +1,4 @@
-"""Reads a run directory: summary.csv, and samples.csv and manifest.json when they are there.
+"""Reads a run directory: summary.csv, and samples.csv, manifest.json and fit.json when they are there.
 
 The columns are those of docs/csv_schema.md. Everything a file can get wrong ends as a RunError that
 names the file and the line.
@@ -12,6 +12,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from plot.fit import Fit, load_fit
 from plot.manifest import Manifest, load_manifest
 
 SCHEMA_VERSION = 1
@@ -26,7 +27,8 @@ TEXT_COLUMNS = (
 )
 SIZE_COLUMNS = ("batch", "heads_q", "heads_kv", "seq_q", "seq_k", "dim_qk", "dim_v", "threads")
 FIGURE_COLUMNS = (
-    "time_median_s", "time_ci_low_s", "time_ci_high_s", "roofline_fraction",
+    "time_median_s", "time_ci_low_s", "time_ci_high_s", "performed_flops", "traffic_bytes",
+    "gflops_performed", "roofline_fraction",
     "workspace_model_bytes", "workspace_peak_bytes", "error_rel_l2", "error_mean_v",
 )
 REQUIRED_COLUMNS = (
@@ -47,6 +49,8 @@ class Row:
     sizes: dict[str, int]
     causal: bool
     figures: dict[str, float | None]
+    cells: dict[str, str]
+    """All cells as they are in the file, by column."""
 
     @property
     def status(self) -> str:
@@ -68,6 +72,7 @@ class Run:
     rows: list[Row]
     samples: dict[str, list[float]] = field(default_factory=dict)
     manifest: Manifest | None = None
+    fit: Fit | None = None
     warnings: list[str] = field(default_factory=list)
 
     @property
@@ -75,26 +80,33 @@ class Run:
         return self.rows[0].text["run_id"]
 
 
-def load_run(path: Path) -> Run:
-    """Reads DIR (or DIR/summary.csv). Raises RunError."""
+def load_run(path: Path, fit: Path | None = None, need_measured: bool = True) -> Run:
+    """Reads DIR, or a CSV file with the columns of summary.csv and what lies beside it.
+
+    `fit` names another fit.json than the one beside the rows. Raises RunError, also when no row is
+    ok and `need_measured`.
+    """
+    summary = path
     if path.is_file():
         path = path.parent
+    else:
+        summary = path / "summary.csv"
     if not path.is_dir():
         raise RunError(f"{path}: no such directory; give the directory of a run")
-    summary = path / "summary.csv"
     if not summary.is_file():
         raise RunError(f"{path}: no summary.csv in it; "
                        "give the directory that 'attnbench run' wrote")
     rows = _read_summary(summary)
     if not rows:
         raise RunError(f"{summary}: it has a header and no rows; nothing was run")
-    if not any(row.measured for row in rows):
+    if need_measured and not any(row.measured for row in rows):
         raise RunError(f"{summary}: none of its {len(rows)} rows is ok ({_status_counts(rows)}); "
                        f"the first: line {rows[0].line}, {rows[0].status}: "
                        f"{rows[0].text['reason']}")
     run = Run(path, rows)
     run.samples = _read_samples(path / "samples.csv", run.warnings)
     run.manifest = load_manifest(path / "manifest.json", run.warnings)
+    run.fit = load_fit(fit or path / "fit.json", run.warnings)
     return run
 
 
@@ -155,7 +167,7 @@ def _parse_row(path: Path, line: int, cells: dict[str, str]) -> Row:
         raise RunError(f"{where}: an ok row needs a time_median_s above 0, got "
                        f"'{cells['time_median_s']}'")
     return Row(line, {name: cells[name] for name in TEXT_COLUMNS}, sizes,
-               cells["causal"] == "true", figures)
+               cells["causal"] == "true", figures, cells)
 
 
 def _one_of(where: str, name: str, text: str, accepted: tuple[str, ...]) -> None:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
+import numpy
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from plot import ticks, unmeasured
+from plot import crossovers, ticks, unmeasured
 from plot.caption import LENGTH_LABELS, page_text, threads_title
 from plot.data import Run
 from plot.labels import EndLabel, label_line_ends
 from plot.problems import ProblemGroup, Series
-from plot.sheet import (Legend, Sheet, draw_legend, gutter_for, make_sheet,
+from plot.sheet import (Grid, Legend, Sheet, draw_legend, gutter_for, make_sheet,
                         panel_height_for)
-from plot.style import GUIDE, MUTED, STRIP
+from plot.style import GUIDE, MUTED, STRIP, TEXT
 
 SAMPLES_SHOWN = 40  # Per cell; more would only darken the same dots.
 GUIDE_GAP = 1.7  # Factor between a guide and the nearest point.
@@ -27,9 +29,10 @@ def _pages(group: ProblemGroup, run: Run, heading: str, extra: list[str],
     missing = unmeasured.unmeasured_series(group)
     sheet = make_sheet(page_text(group, run, heading, extra + unmeasured.notes(group)),
                        [threads_title(t) for t in group.threads],
-                       gutter_for([s.label[:34] for s in group.series]), legend_rows,
-                       panel_height_for(len(group.series), min(len(missing),
-                                                               unmeasured.MOST_ROWS)))
+                       Grid(gutter_for([s.label[:34] for s in group.series]),
+                            panel_height_for(len(group.series),
+                                             min(len(missing), unmeasured.MOST_ROWS))),
+                       legend_rows)
     for axis in sheet.axes:
         ticks.length_axis(axis, group.lengths)
         axis.grid(True)
@@ -53,6 +56,7 @@ def draw_time(group: ProblemGroup, run: Run) -> Figure | str:
     measured = [row for row in group.rows() if row.measured]
     if not measured:
         return "no measured cell"
+    marked = {t: crossovers.few_sure(crossovers.pairs_of(group, run, t)) for t in group.threads}
     sheet, missing = _pages(group, run, "Time against sequence length", [], 1)
     values = [row.figure(name) for row in measured
               for name in ("time_median_s", "time_ci_low_s", "time_ci_high_s") if row.figure(name)]
@@ -67,10 +71,17 @@ def draw_time(group: ProblemGroup, run: Run) -> Figure | str:
         for guide in guides[threads]:
             _draw_guide(axis, guide, low * (high / low) ** (1 - strip))
         ends = [end for s in group.series for end in _time_line(axis, run, s, threads)]
+        for pair in marked[threads][0]:
+            _mark_crossover(axis, pair, threads)
         label_line_ends(sheet, axis, ends, 0.02, _ceiling(sheet, missing))
         _strip(sheet, axis, missing, threads)
     sheet.legend.append(Legend("band: 95% interval of the median", Line2D(
         [], [], color=MUTED, linewidth=7, alpha=0.25)))
+    if any(pairs for pairs, _ in marked.values()):
+        every = all(complete for _, complete in marked.values())
+        sheet.legend.append(Legend(
+            f"crossover{'' if every else ' of an exact variant'}, with 95% interval",
+            Line2D([], [], **_CROSSOVER)))
     if run.samples:
         sheet.legend.append(Legend("single samples", Line2D(
             [], [], color=MUTED, linestyle="", marker=".", markersize=4, alpha=0.6)))
@@ -100,6 +111,22 @@ def _time_line(axis: Axes, run: Run, series: Series, threads: int) -> list[EndLa
     _sample_dots(axis, run, rows, style.color)
     axis.plot(lengths, times, **style.line())
     return [EndLabel(series.label, style, lengths[-1], times[-1])]
+
+
+_CROSSOVER = {"color": TEXT, "linewidth": 1.1, "marker": "o", "markersize": 8.5, "zorder": 6,
+              "markerfacecolor": "none", "markeredgewidth": 1.1}
+
+
+def _mark_crossover(axis: Axes, pair: crossovers.Pair, threads: int) -> None:
+    """A ring where the two lines meet, and the interval as a bar through it."""
+    found = pair.found
+    points = _points(pair.b, threads, "time_median_s")
+    height = math.exp(numpy.interp(math.log(found.seq), [math.log(n) for n, _ in points],
+                                   [math.log(t) for _, t in points]))
+    axis.plot([found.seq], [height], **{**_CROSSOVER, "linestyle": ""})
+    if found.ci_low is not None and found.ci_high is not None:
+        axis.plot([found.ci_low, found.ci_high], [height, height], color=TEXT, linewidth=1.1,
+                  zorder=6)
 
 
 def _sample_dots(axis: Axes, run: Run, rows, color: str) -> None:
@@ -218,7 +245,7 @@ def _workspace_line(axis: Axes, series: Series, threads: int, zero: float) -> li
     return [EndLabel(series.label, style, xs[-1], ys[-1])]
 
 
-def draw_roofline(group: ProblemGroup, run: Run) -> Figure | str:
+def draw_share(group: ProblemGroup, run: Run) -> Figure | str:
     """How much of the machine's ceiling each cell reaches, in percent."""
     values = [v for s in group.series for t in group.threads
               for _, v in _points(s, t, "roofline_fraction")]

@@ -8,7 +8,7 @@ import numpy
 from matplotlib.axes import Axes
 
 from plot.sheet import LABEL_PITCH, Sheet, short_label
-from plot.style import GUIDE, TEXT, SeriesStyle
+from plot.style import GUIDE, TEXT, SeriesStyle, plain
 
 
 def spread(wanted: list[float], gap: float, low: float, high: float) -> list[float]:
@@ -56,11 +56,11 @@ class EndLabel:
 
 
 def label_line_ends(sheet: Sheet, axis: Axes, labels: list[EndLabel], floor: float = 0.0,
-                    ceiling: float = 1.0) -> None:
+                    ceiling: float = 1.0, leaders: bool = True) -> None:
     """Writes the labels in the gutter at the right of the panel, each with a sample of its line.
 
     `floor` and `ceiling` bound them, as fractions of the panel's height. A thin line leads from a
-    label to the end of its line. Axis limits must be final.
+    label to the end of its line, unless there are no `leaders`. Axis limits must be final.
     """
     if not labels:
         return
@@ -72,20 +72,21 @@ def label_line_ends(sheet: Sheet, axis: Axes, labels: list[EndLabel], floor: flo
     inch = 1 / sheet.panel_width
     for label, end, height in zip(labels, ends, heights):
         y = height / points_high
-        axis.plot([float(end[0]) + 0.05 * inch, 1 + 0.14 * inch], [float(end[1]), y],
-                  transform=axis.transAxes, color=GUIDE, linewidth=0.5, clip_on=False, zorder=1,
-                  solid_capstyle="round")
+        if leaders:
+            axis.plot([float(end[0]) + 0.05 * inch, 1 + 0.14 * inch], [float(end[1]), y],
+                      transform=axis.transAxes, color=GUIDE, linewidth=0.5, clip_on=False,
+                      zorder=1, solid_capstyle="round")
         label_in_gutter(sheet, axis, label.text, label.style, y)
 
 
 def label_in_gutter(sheet: Sheet, axis: Axes, text: str, style: SeriesStyle, y: float,
-                    color: str = TEXT) -> None:
+                    color: str = TEXT, most: int = 34) -> None:
     """A sample of the line and its label at height `y` (fraction of the panel)."""
     inch = 1 / sheet.panel_width
     axis.plot([1 + 0.16 * inch, 1 + 0.29 * inch, 1 + 0.42 * inch], [y] * 3,
               transform=axis.transAxes, clip_on=False, markevery=[1],
               **style.line(linewidth=1.4, markersize=style.line()["markersize"] * 0.85))
-    axis.text(1 + 0.49 * inch, y, short_label(text), transform=axis.transAxes, fontsize=8.8,
+    axis.text(1 + 0.49 * inch, y, plain(text, most), transform=axis.transAxes, fontsize=8.8,
               color=color, va="center", ha="left")
 
 

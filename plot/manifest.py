@@ -21,8 +21,16 @@ class Manifest:
     """Circumstances that make the timings doubtful."""
     fma_gflops: dict[int, float] = field(default_factory=dict)
     """Measured fused multiply-add peak by thread count."""
-    memory_gbs: dict[int, float] = field(default_factory=dict)
-    """Measured read bandwidth of main memory by thread count."""
+    bandwidth_gbs: dict[str, dict[int, float]] = field(default_factory=dict)
+    """Measured read bandwidth by level ("L1", ..., "memory"), then by thread count."""
+    document: dict = field(default_factory=dict)
+    """The whole file."""
+
+    @property
+    def memory_gbs(self) -> dict[int, float]:
+        """Of main memory, by thread count."""
+        return next((by_threads for level, by_threads in self.bandwidth_gbs.items()
+                     if level.lower() == "memory"), {})
 
     @property
     def date(self) -> str:
@@ -57,7 +65,8 @@ def load_manifest(path: Path, warnings: list[str]) -> Manifest | None:
         git=_text(tool, "git"),
         warnings=[w for w in warned if isinstance(w, str)] if isinstance(warned, list) else [],
         fma_gflops=_by_threads(ceilings.get("fma_gflops"), ("fma_gflops", "gflops", "value")),
-        memory_gbs=_memory_bandwidth(ceilings.get("bandwidth_gbs")),
+        bandwidth_gbs=_bandwidth(ceilings.get("bandwidth_gbs")),
+        document=document,
     )
 
 
@@ -95,12 +104,15 @@ def _by_threads(value: object, names: tuple[str, ...]) -> dict[int, float]:
     return dict(sorted(figures.items()))
 
 
-def _memory_bandwidth(value: object) -> dict[int, float]:
-    """Of the level called memory: from [{level, threads, read_gbs}] or {level: by threads}."""
+def _bandwidth(value: object) -> dict[str, dict[int, float]]:
+    """By level, from [{level, threads, read_gbs}] or {level: by threads}."""
     names = ("read_gbs", "gbs", "value")
     if isinstance(value, list):
-        return _by_threads([entry for entry in value if isinstance(entry, dict)
-                            and str(entry.get("level", "")).lower() == "memory"], names)
-    if isinstance(value, dict):
-        return _by_threads(value.get("memory"), names)
-    return {}
+        entries = [e for e in value if isinstance(e, dict) and isinstance(e.get("level"), str)]
+        found = {level: _by_threads([e for e in entries if e["level"] == level], names)
+                 for level in dict.fromkeys(e["level"] for e in entries)}
+    elif isinstance(value, dict):
+        found = {level: _by_threads(figures, names) for level, figures in value.items()}
+    else:
+        found = {}
+    return {level: figures for level, figures in found.items() if figures}

@@ -15,7 +15,7 @@ from plot.caption import page_text, threads_title
 from plot.data import Run
 from plot.labels import PointLabel, label_points
 from plot.problems import ProblemGroup, Series
-from plot.sheet import Legend, Sheet, draw_legend, make_sheet
+from plot.sheet import Grid, Legend, Sheet, draw_legend, make_sheet
 from plot.style import GUIDE, MUTED, STRIP, TEXT, plain
 
 FLOOR = 3e-6  # Errors below are rounding of float32, not approximation.
@@ -56,7 +56,8 @@ def longest_length(group: ProblemGroup) -> int | None:
     return lengths[-1] if lengths else None
 
 
-def draw_error(group: ProblemGroup, run: Run) -> Figure | str:
+def draw_pareto(group: ProblemGroup, run: Run) -> Figure | str:
+    """A string says why there is none; without a fit the front is missing."""
     length = longest_length(group)
     if length is None:
         return "no row has an error against softmax attention"
@@ -66,17 +67,17 @@ def draw_error(group: ProblemGroup, run: Run) -> Figure | str:
     every = [p for points in by_threads.values() for p in points]
     inputs = sorted({row.text["input"] for row in group.rows()})
     sheet = make_sheet(
-        page_text(group, run, f"Error against time at N = {length}",
+        page_text(group, run, f"Error against time at N = {length}: the Pareto front",
                   [f"Error: relative L2 distance to float64 softmax attention under the same mask, "
                    f"on {plain(', '.join(inputs))} input; other inputs give other errors.",
                    *_absent(group, length, threads, every), *unmeasured.notes(group)]),
-        [threads_title(t) for t in threads], 0.1, 1)
+        [threads_title(t) for t in threads], Grid(0.1), 1)
     limits = _limits(every)
     times = ticks.log_limits([p.time_s for p in every], 0.16)
-    for axis, points in zip(sheet.axes, by_threads.values()):
+    for axis, (t, points) in zip(sheet.axes, by_threads.items()):
         _scales(axis, limits, times)
-        _draw_points(axis, points, limits)
-    _legend(sheet, every)
+        _draw_points(axis, points, limits, front_of(group, run, length, t))
+    _legend(sheet, every, run.fit is not None)
     return sheet.figure
 
 
@@ -89,12 +90,7 @@ def _limits(points: list[Point]) -> tuple[float, float]:
 
 def _scales(axis: Axes, limits: tuple[float, float], times: tuple[float, float]) -> None:
     ticks.log_ticks(axis, *limits, lambda y: f"{y:g}", 10)
-    band_top = _at(limits, BAND)
-    locations = [t for t in axis.yaxis.get_major_locator().locs if t > _at(limits, BAND * 1.25)]
-    axis.yaxis.set_major_locator(FixedLocator(locations))
-    axis.axhspan(limits[0], band_top, color=STRIP, linewidth=0, zorder=0)
-    axis.text(0.012, 0.012, "exact, up to float32 rounding", transform=axis.transAxes, fontsize=8,
-              color=MUTED, va="bottom")
+    rounding_band(axis, limits)
     axis.set_ylabel("relative L2 error", labelpad=2)
     axis.set_xscale("log")
     axis.set_xlim(*times)
@@ -105,17 +101,28 @@ def _scales(axis: Axes, limits: tuple[float, float], times: tuple[float, float])
     axis.grid(True)
 
 
-def _at(limits: tuple[float, float], fraction: float) -> float:
+def rounding_band(axis: Axes, limits: tuple[float, float]) -> None:
+    """The strip for errors below FLOOR, at the foot of a panel with a logarithmic axis."""
+    locations = [t for t in axis.yaxis.get_major_locator().locs
+                 if t > at_fraction(limits, BAND * 1.25)]
+    axis.yaxis.set_major_locator(FixedLocator(locations))
+    axis.axhspan(limits[0], at_fraction(limits, BAND), color=STRIP, linewidth=0, zorder=0)
+    axis.text(0.012, 0.012, "exact, up to float32 rounding", transform=axis.transAxes, fontsize=8,
+              color=MUTED, va="bottom")
+
+
+def at_fraction(limits: tuple[float, float], fraction: float) -> float:
+    """The value at this fraction of a logarithmic axis."""
     return limits[0] * (limits[1] / limits[0]) ** fraction
 
 
-def _draw_points(axis: Axes, points: list[Point], limits: tuple[float, float]) -> None:
-    floor = _at(limits, BAND * 0.55)
+def _draw_points(axis: Axes, points: list[Point], limits: tuple[float, float],
+                 best: set[tuple[str, str]]) -> None:
+    floor = at_fraction(limits, BAND * 0.55)
     places = [(p.time_s, floor if p.exact else p.error) for p in points]
     # What is exact under a mask of its own answers another question than full attention does: it
     # is drawn hollow and beats nobody.
-    lines = _mean_v(axis, points) + _front(axis, [
-        place for p, place in zip(points, places) if not p.own_mask])
+    lines = _mean_v(axis, points) + _front(axis, points, places, best)
     by_variant: dict[str, list[tuple[float, float, Point]]] = {}
     for point, place in zip(points, places):
         by_variant.setdefault(point.series.variant, []).append((*place, point))
@@ -162,17 +169,26 @@ _MEAN = {"color": TEXT, "linewidth": 1.1, "linestyle": (0, (6, 2)), "zorder": 2}
 _FRONT = {"color": GUIDE, "linewidth": 1.0, "linestyle": "-", "zorder": 1}
 
 
-def _front(axis: Axes, places: list[tuple[float, float]]) -> list[Segment]:
-    """Steps through the points that no other beats in both time and error."""
-    front, best = [], math.inf
-    for time_s, error in sorted(places):
-        if error < best:
-            front.append((time_s, error))
-            best = error
+def _front(axis: Axes, points: list[Point], places: list[tuple[float, float]],
+           best: set[tuple[str, str]]) -> list[Segment]:
+    """Steps through the points of the fit's front."""
+    front = sorted(place for p, place in zip(points, places)
+                   if (p.series.variant, p.series.params) in best)
     if len(front) > 1:
         axis.step(*zip(*front), where="post", **_FRONT)
     corners = [(b[0], a[1]) for a, b in zip(front, front[1:])]
     return [*zip(front, corners), *zip(corners, front[1:])]
+
+
+def front_of(group: ProblemGroup, run: Run, length: int, threads: int) -> set[tuple[str, str]]:
+    """(variant, params) that nothing beats in both time and error, variants under a mask of their
+    own left out; empty without a fit."""
+    if run.fit is None:
+        return set()
+    problems = run.fit.problems(group)
+    return {(p.variant, p.params) for found in run.fit.pareto
+            if found.problem in problems and found.seq == length and found.threads == threads
+            for p in found.points if p.on_dense_front}
 
 
 def _absent(group: ProblemGroup, length: int, threads: list[int], shown: list[Point]) -> list[str]:
@@ -195,12 +211,14 @@ def _absent(group: ProblemGroup, length: int, threads: list[int], shown: list[Po
     return notes
 
 
-def _legend(sheet: Sheet, points: list[Point]) -> None:
+def _legend(sheet: Sheet, points: list[Point], fronts: bool) -> None:
     if any(p.own_mask for p in points):
-        sheet.legend.append(Legend("hollow: under the variant's own mask", Line2D(
+        sheet.legend.append(Legend("hollow: under a mask of its own", Line2D(
             [], [], color=MUTED, linestyle="", marker="o", markersize=6.5,
             markerfacecolor="white", markeredgewidth=1.4)))
-    sheet.legend.append(Legend("not beaten in both time and error", Line2D([], [], **_FRONT)))
+    if fronts:
+        sheet.legend.append(Legend("front: not beaten in both",
+                                   Line2D([], [], **_FRONT)))
     if any(p.mean_v for p in points):
         sheet.legend.append(Legend("answering mean(V)",
                                    Line2D([], [], **_MEAN)))

@@ -25,6 +25,7 @@ class Series:
     """The cells of one variant with one set of parameters, by (N, threads)."""
 
     variant: str
+    params: str
     label: str
     style: SeriesStyle
     cells: dict[tuple[int, int], Row] = field(default_factory=dict)
@@ -48,6 +49,8 @@ class ProblemGroup:
     length_name: str
     """Which sequence length N is."""
     series: list[Series]
+    facts: dict[str, object] = field(default_factory=dict)
+    """The axes that all rows share, and the length that is fixed, by column name."""
 
     @property
     def threads(self) -> list[int]:
@@ -78,10 +81,10 @@ def split_problems(run: Run) -> list[ProblemGroup]:
         series: dict[tuple, Series] = {}
         for row in rows:
             key = _series_key(row)
-            entry = series.setdefault(key, Series(row.text["variant"], labels[key], styles[key]))
+            entry = series.setdefault(key, Series(*key, labels[key], styles[key]))
             entry.cells[(row.sizes[axis], row.sizes["threads"])] = row
         ordered = [series[key] for key in labels if key in series]
-        groups.append(ProblemGroup(_title(facts), slug, axis, ordered))
+        groups.append(ProblemGroup(_title(facts), slug, axis, ordered, facts))
     return groups
 
 

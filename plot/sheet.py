@@ -23,6 +23,7 @@ LEFT = 0.98
 RIGHT = 0.15
 COLUMN_GAP = 0.92  # Tick labels of the next column.
 ROW_GAP = 0.95
+LEAST_WIDTH = 7.0  # Of a page, for its title lines.
 LINE = 0.165  # Of notes.
 CHARACTERS_PER_INCH = 15.5  # Of note text.
 
@@ -43,6 +44,7 @@ class Sheet:
     panel_height: float
     gutter: float
     """Width of the label column at the right of each panel."""
+    columns: int = 1
     legend: list[Legend] = field(default_factory=list)
 
 
@@ -57,18 +59,35 @@ class Text:
     footnote: str
 
 
+@dataclass(frozen=True)
+class Grid:
+    """How panels are laid out; inches. `gutter` is room for labels at the right of each panel."""
+
+    gutter: float = 0.0
+    panel_height: float = LEAST_PANEL_HEIGHT
+    panel_width: float | None = None
+    """5.6 for one column, 4.1 for more."""
+    most_columns: int = 2
+    column_gap: float = COLUMN_GAP
+    row_gap: float = ROW_GAP
+    title: float = 0.3
+    """Above the first row, for the panels' titles."""
+    left: float = LEFT
+
+
 def panel_height_for(labels: int, strip_rows: int) -> float:
     """Inches in which that many labels and rows of the strip have their places."""
     return max(LEAST_PANEL_HEIGHT, (labels + 1) * LABEL_PITCH + (strip_rows + 1) * STRIP_ROW)
 
 
-def make_sheet(text: Text, panels: list[str], gutter: float, legend_rows: int = 0,
-               panel_height: float = LEAST_PANEL_HEIGHT) -> Sheet:
-    """A page with one panel per entry of `panels` (their titles), two a row at most."""
-    columns = 1 if len(panels) == 1 else 2
+def make_sheet(text: Text, panels: list[str], grid: Grid, legend_rows: int = 0) -> Sheet:
+    """A page with one panel per entry of `panels` (their titles)."""
+    columns = min(len(panels), grid.most_columns)
     rows = -(-len(panels) // columns)
-    panel_width = 5.6 if columns == 1 else 4.1
-    width = LEFT + columns * (panel_width + gutter) + (columns - 1) * COLUMN_GAP + RIGHT
+    panel_width = grid.panel_width or (5.6 if columns == 1 else 4.1)
+    pitch_x = panel_width + grid.gutter + grid.column_gap
+    pitch_y = grid.panel_height + grid.row_gap
+    width = max(LEAST_WIDTH, grid.left + columns * pitch_x - grid.column_gap + RIGHT)
     wrap = int((width - 0.4) * CHARACTERS_PER_INCH)
     notes = [line for note in text.notes
              for line in textwrap.wrap(note, wrap, subsequent_indent="      ") or [""]]
@@ -76,22 +95,23 @@ def make_sheet(text: Text, panels: list[str], gutter: float, legend_rows: int = 
     problem = textwrap.wrap(text.problem, int(wrap * 0.84))
     machine = textwrap.wrap(text.machine, int(wrap * 0.84))
     footnote = textwrap.wrap(text.footnote, int(wrap * 1.05))
-    top = 0.62 + 0.2 * (len(problem) + len(machine)) + (0.3 if any(panels) else 0.1)
+    top = 0.62 + 0.2 * (len(problem) + len(machine)) + grid.title
     bottom = 0.62 + 0.24 * legend_rows + LINE * (len(notes) + len(footnote)) + 0.24
-    height = top + rows * panel_height + (rows - 1) * ROW_GAP + bottom
+    height = top + rows * pitch_y - grid.row_gap + bottom
     figure = pyplot.figure(figsize=(width, height))
     _header(figure, text.heading, problem, machine)
     _footer(figure, notes, footnote)
     axes = []
     for index, title in enumerate(panels):
         row, column = divmod(index, columns)
-        x = LEFT + column * (panel_width + gutter + COLUMN_GAP)
-        y = bottom + (rows - 1 - row) * (panel_height + ROW_GAP)
-        axis = figure.add_axes((x / width, y / height, panel_width / width, panel_height / height))
+        x = grid.left + column * pitch_x
+        y = bottom + (rows - 1 - row) * pitch_y
+        axis = figure.add_axes((x / width, y / height, panel_width / width,
+                                grid.panel_height / height))
         if title:
             axis.set_title(title, loc="left", fontsize=10, fontweight="bold", color=TEXT, pad=7)
         axes.append(axis)
-    sheet = Sheet(figure, axes, panel_width, panel_height, gutter)
+    sheet = Sheet(figure, axes, panel_width, grid.panel_height, grid.gutter, columns)
     sheet.figure.attnbench_legend_y = (bottom - 0.56) / height
     return sheet
 
@@ -120,15 +140,24 @@ def _footer(figure: Figure, notes: list[str], footnote: list[str]) -> None:
 
 
 def draw_legend(sheet: Sheet) -> None:
-    """The entries of sheet.legend in one row below the panels (make_sheet kept room for it)."""
+    """The entries of sheet.legend in one row below the panels (make_sheet kept room for it), in
+    smaller letters where they are too wide for the page."""
     if not sheet.legend:
         return
-    sheet.figure.legend(
-        [entry.handle for entry in sheet.legend], [entry.text for entry in sheet.legend],
-        loc="upper left", ncol=len(sheet.legend), frameon=False, fontsize=8, handlelength=2.2,
-        bbox_to_anchor=(LEFT / sheet.figure.get_figwidth() - 0.005,
-                        sheet.figure.attnbench_legend_y),
-        borderaxespad=0, columnspacing=1.6)
+    figure, size = sheet.figure, 8.0
+    left = min(LEFT, 0.35) if figure.get_figwidth() < 8 else LEFT
+    for _ in range(2):
+        legend = figure.legend(
+            [entry.handle for entry in sheet.legend], [entry.text for entry in sheet.legend],
+            loc="upper left", ncol=len(sheet.legend), frameon=False, fontsize=size,
+            handlelength=2.2, borderaxespad=0, columnspacing=1.6,
+            bbox_to_anchor=(left / figure.get_figwidth() - 0.005, figure.attnbench_legend_y))
+        box = legend.get_window_extent(figure.canvas.get_renderer())
+        room = figure.bbox.x1 - box.x0
+        if box.width <= room:
+            return
+        legend.remove()
+        size *= 0.98 * room / box.width
 
 
 def gutter_for(labels: list[str]) -> float:

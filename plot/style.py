@@ -15,7 +15,7 @@ from matplotlib import pyplot  # noqa: E402  (the backend is chosen first)
 
 # Okabe and Ito's palette, which readers with any common colour vision can tell apart. Yellow is
 # last: alone it is faint on white.
-PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#C9B800")
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#111111", "#C9B800")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", "p", ">", "h")
 DASHES = ("-", (0, (5, 1.6)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.2, 1.5)))
 
@@ -78,10 +78,13 @@ def figure_style():
 
 def plain(text: str, limit: int = 200) -> str:
     """Text from a file as one harmless line: no control characters, no mathtext."""
+    return one_line(text, limit).replace("$", r"\$")
+
+
+def one_line(text: str, limit: int = 200) -> str:
+    """Without control characters and runs of spaces, at most `limit` long."""
     line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    if len(line) > limit:
-        line = line[:limit - 1] + "…"
-    return line.replace("$", r"\$")
+    return line if len(line) <= limit else line[:limit - 1] + "…"
 
 
 def save(figure, stem: Path, formats: list[str]) -> list[Path]:

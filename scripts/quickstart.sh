@@ -74,7 +74,7 @@ if find_python numpy matplotlib; then
 fi
 cat <<END
 table     $out/summary.csv (columns: docs/csv_schema.md)
-figures   $out/time.png, workspace.png, speedup.png, error.png, roofline.png (and .svg)
+figures   $out/time.png, growth.png, crossovers.png, roofline.png, pareto.png, ... (and .svg)
 tool      $attnbench --help
 seconds   install $install_s, build $build_s, sweep $sweep_s, plots $plots_s, all $(seconds_since "$start")
 END

@@ -26,7 +26,7 @@ struct Entry {
   std::unique_ptr<Command> (*make)();
 };
 
-constexpr std::array<Entry, 9> kCommands{{
+constexpr std::array<Entry, 10> kCommands{{
     {"list", "Every variant: family, exactness, growth laws, parameters.", false,
      make_list_command},
     {"describe", "One variant: formula, source, parameters, auxiliary tensors, cost at a shape.",
@@ -42,6 +42,8 @@ constexpr std::array<Entry, 9> kCommands{{
     {"recommend", "The fastest variant for a problem, from a run; dispatch tables.", false,
      make_recommend_command},
     {"plot", "Draw the plots of a run (PNG and SVG).", false, make_plot_command},
+    {"report", "One HTML page of a run: summary, plots, sortable tables.", false,
+     make_report_command},
 }};
 
 constexpr const char* kDescription =
@@ -53,6 +55,7 @@ constexpr const char* kExamples =
     "Examples:\n"
     "  attnbench run configs/quickstart.toml --out results/first   # measure six variants\n"
     "  attnbench plot results/first                                # draw the curves\n"
+    "  attnbench report results/first                              # one page of everything\n"
     "  attnbench run --variants flash,local --seq 1k:16k:x2 --threads 1,2 --budget 60s\n"
     "\n"
     "Exit codes: 0 good; 1 a check said no; 2 usage, configuration or file error;\n"

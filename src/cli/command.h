@@ -50,5 +50,6 @@ std::unique_ptr<Command> make_verify_command();
 std::unique_ptr<Command> make_eval_command();
 std::unique_ptr<Command> make_machine_command();
 std::unique_ptr<Command> make_plot_command();
+std::unique_ptr<Command> make_report_command();
 
 }  // namespace attnbench::cli

@@ -7,11 +7,11 @@
 
 #include "analyse/fit.h"
 #include "analyse/fit_output.h"
+#include "cli/fit_files.h"
 #include "cli/fit_tables.h"
 #include "cli/help.h"
 #include "cli/report.h"
 #include "cli/stored_run.h"
-#include "record/files.h"
 
 namespace attnbench::cli {
 namespace {
@@ -44,19 +44,17 @@ class FitCommand final : public Command {
     const auto run = read_stored_run(run_);
     if (!run) return fail(context, run.error(), "give the folder of a run, or its summary.csv");
     for (const std::string& warning : run->warnings) warn(context, warning);
-    const analyse::FitReport report =
-        analyse::analyse_run(run->records, run->samples, run->manifest ? &*run->manifest : nullptr);
+    const analyse::FitReport report = analyse_stored_run(*run);
     if (report.series.empty()) warn(context, run->summary + " has no rows");
-    const std::string json = analyse::fit_json(report);
     const std::string folder = out_.empty() ? run->folder : out_;
-    if (const Status written = write(folder, json, analyse::fit_csv(report)); !written) {
+    if (const Status written = write_fit_files(folder, report); !written) {
       // Who only wants the JSON may lack the right to write beside the run.
       if (!json_ || !out_.empty())
         return fail(context, written.error(), "--out DIR puts them elsewhere");
       warn(context, written.error().message);
     }
     if (json_) {
-      context.out << json;
+      context.out << analyse::fit_json(report);
       return ExitCode::good;
     }
     context.out << analyse_text(report, folder);
@@ -64,15 +62,6 @@ class FitCommand final : public Command {
   }
 
  private:
-  static Status write(const std::string& folder, const std::string& json, const std::string& csv) {
-    std::error_code failed;
-    std::filesystem::create_directories(folder, failed);
-    if (failed) return io_error(fmt::format("{}: {}", folder, failed.message()));
-    const std::filesystem::path path(folder);
-    if (Status done = write_file_atomically((path / "fit.json").string(), json); !done) return done;
-    return write_file_atomically((path / "fit.csv").string(), csv);
-  }
-
   static std::string analyse_text(const analyse::FitReport& report, const std::string& folder) {
     const std::filesystem::path path(folder);
     return fit_tables(report) +

@@ -65,6 +65,17 @@ def row(variant: str, n: int, threads: int, **changes) -> dict[str, object]:
     return cells
 
 
+def with_work(rows: list[dict[str, object]]) -> list[dict[str, object]]:
+    """Adds the FLOPs and bytes of dense attention, and the rate and the bound that follow."""
+    for cells in rows:
+        n, flops = int(cells["seq_q"]), 4 * 4 * 64 * int(cells["seq_q"]) ** 2
+        cells.update(performed_flops=flops, traffic_bytes=4 * 4 * 64 * 4 * n)
+        if cells["status"] == "ok":
+            cells["gflops_performed"] = flops / float(cells["time_median_s"]) / 1e9
+            cells["roofline_bound_s"] = flops / 104e9 / int(cells["threads"]) ** 0.97
+    return rows
+
+
 def grid(lengths=(256, 512, 1024, 2048, 4096), threads=(1, 2), variants=tuple(VARIANTS),
          **changes) -> list[dict[str, object]]:
     return [row(v, n, t, **changes) for n in lengths for t in threads for v in variants]

@@ -9,7 +9,8 @@ import subprocess
 import pytest
 from conftest import REPOSITORY
 
-COMMANDS = ["list", "describe", "run", "verify", "eval", "machine", "plot"]
+COMMANDS = ["list", "describe", "run", "verify", "eval", "machine", "plot",
+            "report"]
 VARIANTS = {"full", "flash", "local", "sparse", "linformer", "performer"}
 
 
@@ -133,6 +134,8 @@ WRONG = {
     "machine bad threads": (("machine", "--threads", "0"), "--threads"),
     "plot nothing": (("plot",), "DIR is required"),
     "plot absent": (("plot", "nowhere"), "nowhere"),
+    "report nothing": (("report",), "DIR is required"),
+    "report absent": (("report", "nowhere"), "nowhere: holds no summary.csv"),
 }
 
 

@@ -19,10 +19,10 @@ from plot import problems, speedup, table, unmeasured  # noqa: E402
 from plot.__main__ import main  # noqa: E402
 from plot.charts import CHARTS  # noqa: E402
 from plot.data import RunError, load_run  # noqa: E402
-from plot.error import points_at  # noqa: E402
 from plot.growth import draw_time, draw_workspace  # noqa: E402
+from plot.pareto import points_at  # noqa: E402
 from plot.style import figure_style, series_style  # noqa: E402
-from plot_run import COLUMNS, grid, manifest, row, write_run  # noqa: E402
+from plot_run import COLUMNS, grid, manifest, row, with_work, write_run  # noqa: E402
 
 
 def texts(figure) -> list[str]:
@@ -43,22 +43,32 @@ def draw(function, path):
 
 @pytest.fixture
 def run_dir(tmp_path):
-    return write_run(tmp_path / "run", grid(), manifest())
+    return write_run(tmp_path / "run", with_work(grid()), manifest())
 
 
-def test_every_chart_is_written(run_dir, capsys):
+FEW = ("--charts", "time,speedup,roofline")  # Where it is not about the figures.
+WITHOUT_FIT = {"time", "workspace", "speedup", "efficiency", "roofline", "share", "pareto"}
+
+
+def test_every_chart_is_written_that_needs_no_fit(run_dir, capsys):
     assert main([str(run_dir)]) == 0
-    for name in CHARTS:
+    for name in WITHOUT_FIT:
         assert (run_dir / f"{name}.png").read_bytes().startswith(b"\x89PNG")
         assert "<svg" in (run_dir / f"{name}.svg").read_text(encoding="utf-8")
-    out = capsys.readouterr().out.splitlines()
-    assert sorted(out) == sorted(str(run_dir / f"{n}.{e}") for n in CHARTS for e in ("png", "svg"))
+    said = capsys.readouterr()
+    assert sorted(said.out.splitlines()) == sorted(
+        str(run_dir / f"{n}.{e}") for n in WITHOUT_FIT for e in ("png", "svg"))
+    left_out = {line.split(": ")[2] for line in said.err.splitlines() if "not drawn: " in line}
+    assert left_out == set(CHARTS) - WITHOUT_FIT
+    assert "growth: there is no usable fit.json" in said.err
     assert not list(run_dir.glob(".*"))
 
 
 def test_out_and_formats(run_dir, tmp_path):
-    assert main([str(run_dir), "--out", str(tmp_path / "a" / "b"), "--formats", "svg"]) == 0
-    assert {p.suffix for p in (tmp_path / "a" / "b").iterdir()} == {".svg"}
+    assert main([str(run_dir), "--out", str(tmp_path / "a" / "b"), "--formats", "svg",
+                 "--charts", "time,pareto"]) == 0
+    assert {p.name for p in (tmp_path / "a" / "b").iterdir()} == {"time.svg", "pareto.svg"}
+    assert main([str(run_dir), "--charts", "time,lime"]) == 2
     with pytest.raises(SystemExit) as error:
         main([str(run_dir), "--formats", "gif"])
     assert error.value.code == 2
@@ -76,7 +86,7 @@ def test_same_run_gives_the_same_bytes(run_dir, tmp_path):
                         for p in out.iterdir()})
     assert digests[0] == digests[1]
     other = write_run(tmp_path / "other", grid(lengths=(128, 256, 512)), manifest())
-    main([str(other), "--formats", "svg"])
+    main([str(other), "--formats", "svg", *FEW])
     digest = hashlib.sha256((other / "time.svg").read_bytes()).hexdigest()
     assert digest != digests[0]["time.svg"]
 
@@ -146,7 +156,7 @@ def test_unmeasured_cells_are_marked_and_listed(tmp_path):
     assert "skipped: full at N = 4096: needs 9 GiB, 4 are free" in words
     assert "failed: sparse at N = 2048: error 0.2 > 1e-5" in words
     assert "26 of 30 cells measured" in words
-    assert main([str(path), "--formats", "png"]) == 0
+    assert main([str(path), "--formats", "png", *FEW]) == 0
 
 
 def test_all_measured_has_no_strip(run_dir):
@@ -169,7 +179,7 @@ def test_problems_get_their_own_files(tmp_path):
     rows = grid(lengths=(256, 512)) + grid(lengths=(256, 512), causal="true")
     rows += grid(lengths=(256, 512), dim_qk=128, dim_v=128)
     path = write_run(tmp_path / "run", rows, manifest())
-    assert main([str(path), "--formats", "png"]) == 0
+    assert main([str(path), "--formats", "png", *FEW]) == 0
     assert {p.name for p in path.glob("time*.png")} == {
         "time_dim-64_causal-off.png", "time_dim-64_causal-on.png", "time_dim-128_causal-off.png"}
 
@@ -229,7 +239,7 @@ def test_error_chart_separates_exact_from_approximate(tmp_path):
     exact = {p.series.label: p.exact for p in points_at(group, 4096, 1)}
     assert exact == {"full": True, "flash": True, "local": True, "sparse": True,
                      "linformer": False, "performer": False}
-    words = "\n".join(texts(draw(CHARTS["error"], path)))
+    words = "\n".join(texts(draw(CHARTS["pareto"], path)))
     assert "Error against time at N = 4096" in words and "mean(V)" in words
     assert "no error against softmax attention is recorded: hyena" in words
 
@@ -237,7 +247,7 @@ def test_error_chart_separates_exact_from_approximate(tmp_path):
 def test_one_point_run_is_drawn(tmp_path, capsys):
     path = write_run(tmp_path / "run", [row("flash", 1024, 1)], samples=False)
     assert main([str(path), "--formats", "png"]) == 0
-    assert {p.stem for p in path.glob("*.png")} == {"time", "workspace", "error", "roofline"}
+    assert {p.stem for p in path.glob("*.png")} == {"time", "workspace", "share", "pareto"}
     assert "manifest.json: not there" in capsys.readouterr().err
 
 
@@ -314,7 +324,7 @@ def test_missing_directories_and_bad_manifests(tmp_path, capsys):
                  '{"machine": {"cpu_model": 5, "cores": true}, "ceilings": {"bandwidth_gbs": 1}}'):
         (path / "manifest.json").write_text(text, encoding="utf-8")
         (path / "samples.csv").write_text("case_id,oops\n", encoding="utf-8")
-        assert main([str(path), "--formats", "png"]) == 0
+        assert main([str(path), "--formats", "png", *FEW]) == 0
         assert "samples.csv: not used" in capsys.readouterr().err
 
 
