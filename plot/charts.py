@@ -42,7 +42,8 @@ class Drawn:
 
 
 def draw_run(run: Run, out: Path, formats: list[str], charts: list[str] | None = None) -> Drawn:
-    """Draws `charts` (default: all). Writes NAME.FORMAT into `out`, NAME_PROBLEM.FORMAT when the run has several problems.
+    """Draws `charts` (default: all): NAME.FORMAT into `out`, NAME_PROBLEM.FORMAT when the run has
+    several problems.
 
     A file of an earlier drawing that this run has no chart for any more is removed.
     """

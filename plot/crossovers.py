@@ -49,8 +49,8 @@ def pairs_of(group: ProblemGroup, run: Run, threads: int) -> list[Pair]:
 
 
 def chosen(pairs: list[Pair], most: int = MOST_ROWS) -> list[Pair]:
-    """Up to `most`, by N: crossings first, of them those of exact variants; then pairs with an exact
-    variant that keep their order all along; then what is uncertain."""
+    """Up to `most`, by N: crossings first, of them those of exact variants; then pairs with an
+    exact variant that keep their order all along; then what is uncertain."""
     def rank(pair: Pair) -> int:
         kind = 4 if not pair.sure else 0 if pair.crosses else 2
         return kind + (0 if pair.against_exact else 1)

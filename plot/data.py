@@ -1,4 +1,4 @@
-"""Reads a run directory: summary.csv, and samples.csv, manifest.json and fit.json when they are there.
+"""Reads a run directory: summary.csv, and samples.csv, manifest.json and fit.json where they are.
 
 The columns are those of docs/csv_schema.md. Everything a file can get wrong ends as a RunError that
 names the file and the line.

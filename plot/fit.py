@@ -162,7 +162,7 @@ class Fit:
 
 
 def _same(group: ProblemGroup, axes: dict) -> bool:
-    """A length that the fit holds fixed is among the facts of the problem where it is fixed there."""
+    """Whether all facts agree; a length that the fit sweeps may be fixed in the figure."""
     for name, value in group.facts.items():
         if value != axes.get(name) and not (name in ("seq_q", "seq_k") and axes.get(name) is None):
             return False

@@ -122,7 +122,8 @@ def _doubts(run: Run) -> str:
     warnings = (run.manifest.warnings if run.manifest else []) + run.warnings
     if not warnings:
         return ""
-    return f'<div class="doubt" role="note"><p><strong>Doubtful</strong></p>{bullets(warnings)}</div>'
+    return ('<div class="doubt" role="note"><p><strong>Doubtful</strong></p>'
+            f"{bullets(warnings)}</div>")
 
 
 def _growth(run: Run, labels: tables.Labels) -> str:

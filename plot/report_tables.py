@@ -219,8 +219,8 @@ def fastest_table(run: Run, groups: list[ProblemGroup]) -> Table:
     for group in groups:
         for n in dict.fromkeys((group.lengths[0], group.lengths[-1])):
             for threads in group.threads:
-                timed = [(s, row) for s in group.series
-                         for row in (s.cells.get((n, threads)),) if row is not None and row.measured]
+                cells_here = [(s, s.cells.get((n, threads))) for s in group.series]
+                timed = [(s, row) for s, row in cells_here if row is not None and row.measured]
                 if not timed:
                     continue
                 kinds = [timed, [e for e in timed if e[0].exactness == "exact"],
@@ -230,7 +230,8 @@ def fastest_table(run: Run, groups: list[ProblemGroup]) -> Table:
                 for kind in kinds:
                     best = min(kind, key=lambda e: e[1].figure("time_median_s"), default=None)
                     cells += ([Cell("none"), Cell("")] if best is None else
-                              [Cell(_with_exactness(best[0])), seconds(best[1].figure("time_median_s"))])
+                              [Cell(_with_exactness(best[0])),
+                               seconds(best[1].figure("time_median_s"))])
                 table.rows.append(cells)
     return table
 

@@ -47,7 +47,8 @@ def draw_roofline(group: ProblemGroup, run: Run) -> Figure | str:
     if not threads:
         return "no row has performed_flops, traffic_bytes and gflops_performed"
     sheet = make_sheet(
-        page_text(group, run, "Roofline: arithmetic intensity against rate", _notes(run) + unmeasured.notes(group)),
+        page_text(group, run, "Roofline: arithmetic intensity against rate",
+                  _notes(run) + unmeasured.notes(group)),
         [threads_title(t) for t in threads],
         Grid(gutter_for([s.label[:34] for s in group.series]),
              max(4.2, panel_height_for(len(group.series), 0))), 1)
@@ -68,8 +69,8 @@ def draw_roofline(group: ProblemGroup, run: Run) -> Figure | str:
 
 
 def _notes(run: Run) -> list[str]:
-    notes = ["Intensity: performed_flops / traffic_bytes; exponentials are not counted as FLOPs, so "
-             "that variants bound by them stay below the roofs. Each path runs from the shortest N "
+    notes = ["Intensity: performed_flops / traffic_bytes; exponentials are not counted as FLOPs, "
+             "so that variants bound by them stay below the roofs. Each path runs from the shortest N "
              "(small mark) to the longest (full mark, labelled)."]
     if run.manifest is None or not (run.manifest.fma_gflops or run.manifest.bandwidth_gbs):
         notes.append("No roofs: the manifest has no measured ceilings.")

@@ -1,4 +1,4 @@
-"""The HTML report: complete, self-contained, escaped, accessible; in a browser where there is one."""
+"""The HTML report: complete, self-contained, escaped, accessible; in a browser if one is there."""
 
 from __future__ import annotations
 
