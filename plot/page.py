@@ -69,7 +69,8 @@ def _title(words: str) -> str:
 def _classes(column: Column, cell: Cell) -> str:
     if column.numeric:
         return ' class="number"'
-    return ' class="long"' if len(cell.text) > LONG else ""
+    # Commands stay on one line: rows keep their height, and what is copied is whole.
+    return ' class="long"' if len(cell.text) > LONG and not cell.code else ""
 
 
 def _cell(column: Column, cell: Cell) -> str:

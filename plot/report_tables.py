@@ -42,7 +42,7 @@ def percent(value: float | None) -> Cell:
 
 
 def plain(digits: int) -> Callable[[float], str]:
-    return lambda v: f"{v:.{digits}f}"
+    return lambda v: f"{round(v, digits) + 0.0:.{digits}f}"  # No "-0.00".
 
 
 def figure(value: float | None) -> Cell:
