@@ -29,6 +29,7 @@ std::string value_name(const ConfigKey& key) {
       {"seq-q", "INTEGER"},     {"scale", "NUMBER"}, {"causal", "[off|on|off,on]"},
       {"title", "TEXT"},        {"input", "LIST"},   {"pass", "LIST"},
       {"format", "LIST"},       {"cache", "LIST"},   {"counters", "[auto|on|off]"},
+      {"shape", "NAME"},
   };
   const auto found = names.find(key.name);
   return found == names.end() ? "WORD" : found->second;

@@ -28,4 +28,16 @@ std::string find_config(const std::string& name) {
   return name;
 }
 
+std::string shapes_file() {
+  const std::vector<std::string> folders = data_folders();
+  const auto path = [](const std::string& folder) {
+    return (fs::path(folder) / "configs" / "shapes.toml").string();
+  };
+  std::error_code code;
+  for (const std::string& folder : folders) {
+    if (fs::is_regular_file(path(folder), code)) return path(folder);
+  }
+  return path(folders.front());
+}
+
 }  // namespace attnbench::cli

@@ -16,4 +16,8 @@ std::vector<std::string> data_folders();
 /// else `name`.
 std::string find_config(const std::string& name);
 
+/// The table of published models' shapes (config/shapes.h): the first of data_folders() that has
+/// configs/shapes.toml, else its place in the installation, for error messages.
+std::string shapes_file();
+
 }  // namespace attnbench::cli

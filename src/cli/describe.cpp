@@ -5,6 +5,7 @@
 
 #include "cli/command.h"
 #include "cli/config_flags.h"
+#include "cli/data_files.h"
 #include "cli/help.h"
 #include "cli/report.h"
 #include "cli/text_table.h"
@@ -109,8 +110,8 @@ class DescribeCommand final : public Command {
     shape_.set_default("seq", "1k");
     shape_.set_default("threads", "1");
     shape_.declare(app, "Shape of the cost table",
-                   {"seq", "seq-k", "mode", "seq-q", "batch", "heads", "kv-heads", "dim", "dim-v",
-                    "causal", "threads", "scale"});
+                   {"shape", "seq", "seq-k", "mode", "seq-q", "batch", "heads", "kv-heads", "dim",
+                    "dim-v", "causal", "threads", "scale"});
     shape_.declare_params(app, "Shape of the cost table");
     app.add_flag("--json", json_, "Print JSON.")->group("Output");
     app.footer(std::string(kListGrammar) +
@@ -131,8 +132,10 @@ class DescribeCommand final : public Command {
     }
     FlagTexts texts = shape_.texts();
     texts["variants"] = name_;
+    // A shape has lengths of its own.
+    if (shape_.given("shape") && !shape_.given("seq")) texts.erase("seq");
     const auto config = load_sweep_config(std::nullopt, texts, shape_.params(), context.registry,
-                                          kernels::available_cpus());
+                                          kernels::available_cpus(), shapes_file());
     if (!config)
       return fail(context, config.error(), "'attnbench describe --help' lists the flags");
     const SweepPlan plan = make_plan(*config, context.registry, PlanRates{},

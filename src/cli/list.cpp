@@ -1,10 +1,15 @@
-// attnbench list: every variant in one table.
+// attnbench list: every variant, or every shape of a published model, in one table.
+#include <fmt/format.h>
+
 #include <ostream>
 
 #include "cli/command.h"
+#include "cli/data_files.h"
 #include "cli/help.h"
+#include "cli/report.h"
 #include "cli/text_table.h"
 #include "cli/variant_json.h"
+#include "config/shapes.h"
 
 namespace attnbench::cli {
 namespace {
@@ -17,10 +22,70 @@ std::string parameters_text(const VariantInfo& info) {
   return text.empty() ? "-" : text;
 }
 
+std::string lengths_text(const std::vector<std::int64_t>& lengths) {
+  std::string text;
+  for (const std::int64_t length : lengths) {
+    text += fmt::format("{}{}", text.empty() ? "" : ",", length);
+  }
+  return text;
+}
+
+/// What the model does to logits, and where its window is.
+std::string extras_text(const ModelShape& shape) {
+  std::string text;
+  const auto add = [&](const std::string& word) { text += (text.empty() ? "" : " ") + word; };
+  if (shape.window) add(fmt::format("window={}+{}", shape.window->first, shape.window->second));
+  if (shape.softcap) add(fmt::format("softcap={}", *shape.softcap));
+  if (shape.sink) add("sink");
+  return text.empty() ? "-" : text;
+}
+
+nlohmann::ordered_json shape_json(const ModelShape& shape) {
+  nlohmann::ordered_json json{
+      {"name", shape.name},         {"model", shape.model},
+      {"heads", shape.heads},       {"kv_heads", shape.kv_heads},
+      {"dim", shape.dim},           {"dim_v", shape.dim_v},
+      {"seq", shape.seq},           {"seq_k", shape.seq_k},
+      {"causal", shape.causal},     {"mode", std::string(to_string(shape.mode))},
+      {"position", shape.position}, {"sink", shape.sink},
+      {"source", shape.source}};
+  if (shape.window) json["window"] = {shape.window->first, shape.window->second};
+  if (shape.softcap) json["softcap"] = *shape.softcap;
+  return json;
+}
+
+void print_shapes(std::ostream& out, const std::vector<ModelShape>& shapes) {
+  constexpr auto kRight = TextTable::Align::right;
+  TextTable table({{"shape"},
+                   {"heads", kRight},
+                   {"kv-heads", kRight},
+                   {"dim", kRight},
+                   {"dim-v", kRight},
+                   {"seq"},
+                   {"seq-k"},
+                   {"causal"},
+                   {"mode"},
+                   {"position"},
+                   {"further"},
+                   {"model"}});
+  for (const ModelShape& shape : shapes) {
+    table.add({shape.name, std::to_string(shape.heads), std::to_string(shape.kv_heads),
+               std::to_string(shape.dim), std::to_string(shape.dim_v), lengths_text(shape.seq),
+               shape.seq_k.empty() ? "=" : lengths_text(shape.seq_k), shape.causal ? "on" : "off",
+               std::string(to_string(shape.mode)), shape.position.empty() ? "-" : shape.position,
+               extras_text(shape), shape.model});
+  }
+  out << table.text();
+}
+
 class ListCommand final : public Command {
  public:
   void declare(CLI::App& app) override {
     app.add_flag("--json", json_, "Print a JSON array with everything 'describe' knows.")
+        ->group("Output");
+    app.add_flag("--shapes", shapes_,
+                 "List the shapes of published models (--shape of run, verify and describe) "
+                 "instead; --json has their sources.")
         ->group("Output");
     app.footer(
         "Growth laws are in the sequence length N, at default parameters; 'exact' is the function\n"
@@ -30,10 +95,12 @@ class ListCommand final : public Command {
         "Examples:\n"
         "  attnbench list                               # what can be measured\n"
         "  attnbench list --json | jq '.[].name'        # for scripts\n"
+        "  attnbench list --shapes                      # models whose shapes --shape takes\n"
         "  attnbench describe performer                 # everything about one of them");
   }
 
   ExitCode execute(const Context& context) override {
+    if (shapes_) return list_shapes(context);
     if (json_) {
       nlohmann::ordered_json all = nlohmann::ordered_json::array();
       for (const Variant* variant : context.registry.all()) {
@@ -59,7 +126,20 @@ class ListCommand final : public Command {
   }
 
  private:
-  bool json_ = false;
+  ExitCode list_shapes(const Context& context) const {
+    const auto shapes = load_shapes(shapes_file());
+    if (!shapes) return fail(context, shapes.error());
+    if (!json_) {
+      print_shapes(context.out, *shapes);
+      return ExitCode::good;
+    }
+    nlohmann::ordered_json all = nlohmann::ordered_json::array();
+    for (const ModelShape& shape : *shapes) all.push_back(shape_json(shape));
+    context.out << all.dump(2) << '\n';
+    return ExitCode::good;
+  }
+
+  bool json_ = false, shapes_ = false;
 };
 
 }  // namespace

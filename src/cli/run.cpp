@@ -86,8 +86,8 @@ void RunCommand::declare(CLI::App& app) {
   flags_.declare(app, "Variants and parameters", {"variants"});
   flags_.declare_params(app, "Variants and parameters");
   flags_.declare(app, "Problem axes",
-                 {"seq", "seq-k", "mode", "seq-q", "batch", "heads", "kv-heads", "dim", "dim-v",
-                  "causal", "pass", "input", "layout", "scale", "seed"});
+                 {"shape", "seq", "seq-k", "mode", "seq-q", "batch", "heads", "kv-heads", "dim",
+                  "dim-v", "causal", "pass", "input", "layout", "scale", "seed"});
   flags_.declare(app, "Machine", {"threads", "isa", "cache", "memory-limit"});
   flags_.declare(app, "Measurement", {"budget", "target-ci", "max-samples", "timeout", "counters"});
   add_text(app, "--out", out_, "DIR", "Folder of the run. Default: results/<time>-<title>.",
@@ -127,7 +127,7 @@ ExitCode RunCommand::execute(const Context& context) {
   const std::string help = "'attnbench run --help' shows what is accepted";
   const auto file = file_.empty() ? std::nullopt : std::optional<std::string>(find_config(file_));
   const auto config = load_sweep_config(file, flags_.texts(), flags_.params(), context.registry,
-                                        kernels::available_cpus());
+                                        kernels::available_cpus(), shapes_file());
   if (!config) return fail(context, config.error(), help);
   if (const Status status = kernels::select_isa(config->isa); !status) {
     return fail(context, status.error(), help);

@@ -1,5 +1,6 @@
 #include "cli/verify_grid.h"
 
+#include "cli/data_files.h"
 #include "cli/scalar_flags.h"
 #include "kernels/arena.h"
 #include "measure/environment.h"
@@ -62,7 +63,7 @@ Result<std::vector<Case>> planned_cells(const FlagTexts& texts,
                                         const std::vector<std::string>& params,
                                         const Registry& registry) {
   const auto config =
-      load_sweep_config(std::nullopt, texts, params, registry, kernels::available_cpus());
+      load_sweep_config(std::nullopt, texts, params, registry, kernels::available_cpus(), shapes_file());
   if (!config) return config.error();
   const double limit = config->memory_limit_bytes.value_or(
       0.9 * static_cast<double>(measure::available_memory_bytes()));

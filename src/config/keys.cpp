@@ -160,6 +160,9 @@ Status apply_title(const KeyRule& rule, const Setting& setting, Draft& draft) {
   return ok_status();
 }
 
+/// A shape has become other keys' settings by now (shape_settings.h).
+Status apply_shape(const KeyRule&, const Setting&, Draft&) { return ok_status(); }
+
 Status apply_variants(const KeyRule& rule, const Setting& setting, Draft& draft) {
   if (Status status = check_kinds(rule, setting, {Kind::text}); !status) return status.error();
   std::vector<std::string> names;
@@ -321,6 +324,10 @@ std::vector<KeyRule> make_rules() {
   return {
       {"title", "a text of one line", "", "Names the run in reports and plots.", apply_title},
       {"variants", names, "all", "Attention variants to compare.", apply_variants},
+      {"shape", "the name of one shape, or none ('attnbench list --shapes')", "none",
+       "Attention shape of a published model: sets title, mode, seq, seq-k, heads, kv-heads, dim, "
+       "dim-v, causal, and local's window.",
+       apply_shape},
       {"mode", one_of(kModes), "self", "How queries and keys relate.", apply_mode},
       {"seq", integers_up_to(kMaxSeq), "256:4096:x2",
        "Sequence length N: of queries and keys; in decode mode of keys.",

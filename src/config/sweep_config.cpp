@@ -4,16 +4,14 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
-#include <filesystem>
-#include <fstream>
 #include <iterator>
 
 #include "attention/capture.h"
 #include "config/grammar.h"
 #include "config/keys.h"
 #include "config/settings.h"
+#include "config/shape_settings.h"
+#include "config/text_file.h"
 
 namespace attnbench {
 namespace {
@@ -24,13 +22,6 @@ using config::Settings;
 
 /// More cells than anyone waits for: a slip in a list, caught before the plan is laid out.
 constexpr double kMaxCells = 1e6;
-
-/// The file's settings with the flags' laid over them; parameters of both, the file's first.
-Settings overlay(Settings file, Settings flags) {
-  for (auto& [key, setting] : flags.keys) file.keys[key] = std::move(setting);
-  for (auto& param : flags.params) file.params.push_back(std::move(param));
-  return file;
-}
 
 Status apply_defaults(const Settings& settings, Draft& draft) {
   if (!settings.keys.contains("variants")) draft.config.variants = draft.registry.names();
@@ -123,7 +114,29 @@ Status check_cells(const SweepConfig& config) {
       "the sweep has {:.0f} cells (all axes crossed); accepted: at most {:.0f}", cells, kMaxCells));
 }
 
-Result<SweepConfig> build(const Settings& settings, const Registry& registry, int machine_threads) {
+/// Parameters of a selected variant by that name, for which they were meant, and not set otherwise.
+std::vector<config::ParamSetting> with_shape_params(
+    const Settings& settings, const std::vector<config::ParamSetting>& of_shape,
+    const SweepConfig& config, const Registry& registry) {
+  std::vector<config::ParamSetting> params = settings.params;
+  for (const config::ParamSetting& param : of_shape) {
+    const bool selected =
+        std::ranges::find(config.variants, param.variant) != config.variants.end();
+    const bool set = std::ranges::any_of(settings.params, [&](const config::ParamSetting& other) {
+      return (other.variant.empty() || other.variant == param.variant) && other.name == param.name;
+    });
+    if (!selected || set) continue;
+    const auto& specs = registry.find(param.variant)->info().params;
+    if (std::ranges::find(specs, param.name, &ParamSpec::name) != specs.end()) {
+      params.push_back(param);
+    }
+  }
+  return params;
+}
+
+Result<SweepConfig> build(const config::LayeredSettings& layered, const Registry& registry,
+                          int machine_threads) {
+  const Settings& settings = layered.settings;
   Draft draft{{}, registry, std::max(machine_threads, 1)};
   for (const config::KeyRule& rule : config::key_rules()) {
     const auto setting = settings.keys.find(std::string(rule.name));
@@ -133,7 +146,9 @@ Result<SweepConfig> build(const Settings& settings, const Registry& registry, in
   if (Status status = apply_defaults(settings, draft); !status) return status.error();
   const auto variants = settings.keys.find("variants");
   const bool narrowed = variants != settings.keys.end() && variants->second.from_flag;
-  if (Status status = apply_params(settings.params, narrowed, draft); !status) {
+  const auto params =
+      with_shape_params(settings, layered.shape_params, draft.config, draft.registry);
+  if (Status status = apply_params(params, narrowed, draft); !status) {
     return status.error();
   }
   if (Status status = check_lengths(settings, draft.config); !status) return status.error();
@@ -143,17 +158,6 @@ Result<SweepConfig> build(const Settings& settings, const Registry& registry, in
   if (Status status = check_scale(settings, draft); !status) return status.error();
   if (Status status = check_cells(draft.config); !status) return status.error();
   return std::move(draft.config);
-}
-
-Result<std::string> read_file(const std::string& path) {
-  std::error_code ignored;
-  if (std::filesystem::is_directory(path, ignored)) {
-    return io_error(fmt::format("{}: a folder; accepted: a TOML file", path));
-  }
-  errno = 0;
-  std::ifstream file(path, std::ios::binary);
-  if (!file) return io_error(fmt::format("{}: cannot be read: {}", path, std::strerror(errno)));
-  return std::string(std::istreambuf_iterator<char>(file), {});
 }
 
 }  // namespace
@@ -170,26 +174,30 @@ std::string_view to_string(CacheState state) { return state == CacheState::cold 
 Result<SweepConfig> parse_sweep_config(std::string_view toml_text, std::string_view name,
                                        const FlagTexts& flags,
                                        const std::vector<std::string>& param_flags,
-                                       const Registry& registry, int machine_threads) {
+                                       const Registry& registry, int machine_threads,
+                                       const std::string& shapes_path) {
   auto from_file = config::read_toml(toml_text, name);
   if (!from_file) return from_file.error();
   auto from_flags = config::read_flags(flags, param_flags);
   if (!from_flags) return from_flags.error();
-  return build(overlay(std::move(*from_file), std::move(*from_flags)), registry, machine_threads);
+  const auto layered = config::lay_over(std::move(*from_file), std::move(*from_flags), shapes_path);
+  if (!layered) return layered.error();
+  return build(*layered, registry, machine_threads);
 }
 
 Result<SweepConfig> load_sweep_config(const std::optional<std::string>& toml_path,
                                       const FlagTexts& flags,
                                       const std::vector<std::string>& param_flags,
-                                      const Registry& registry, int machine_threads) {
+                                      const Registry& registry, int machine_threads,
+                                      const std::string& shapes_path) {
   std::string text;
   if (toml_path) {
-    auto read = read_file(*toml_path);
+    auto read = config::read_text_file(*toml_path);
     if (!read) return read.error();
     text = std::move(*read);
   }
   return parse_sweep_config(text, toml_path.value_or(""), flags, param_flags, registry,
-                            machine_threads);
+                            machine_threads, shapes_path);
 }
 
 }  // namespace attnbench

@@ -93,17 +93,20 @@ std::vector<ConfigKey> config_keys();
 /// `machine_threads`), expands and validates. `param_flags` are texts "variant.name=list" (or
 /// "name=list" when one variant is selected). Errors name file:line:column (or the flag), the key,
 /// what was given and what is accepted, with the nearest known key: usage errors, or an io error
-/// when the file cannot be read.
+/// when the file cannot be read. `shapes_path` is the table that the key `shape` names an entry of
+/// (config/shapes.h); it is read only when a shape is named.
 Result<SweepConfig> load_sweep_config(const std::optional<std::string>& toml_path,
                                       const FlagTexts& flags,
                                       const std::vector<std::string>& param_flags,
-                                      const Registry& registry, int machine_threads);
+                                      const Registry& registry, int machine_threads,
+                                      const std::string& shapes_path = {});
 
 /// The same for TOML text in memory; `name` stands for the file in messages.
 Result<SweepConfig> parse_sweep_config(std::string_view toml_text, std::string_view name,
                                        const FlagTexts& flags,
                                        const std::vector<std::string>& param_flags,
-                                       const Registry& registry, int machine_threads);
+                                       const Registry& registry, int machine_threads,
+                                       const std::string& shapes_path = {});
 
 /// The configuration as TOML text that load_sweep_config reads back to the same value.
 std::string to_toml(const SweepConfig& config);

@@ -240,7 +240,8 @@ TEST_F(SweepConfigTest, EveryFileInConfigsLoads) {
   int files = 0;
   const std::filesystem::path folder = std::filesystem::path(ATTNBENCH_SOURCE_DIR) / "configs";
   for (const auto& entry : std::filesystem::directory_iterator(folder)) {
-    if (entry.path().extension() != ".toml") continue;
+    // shapes.toml is a table that sweeps refer to.
+    if (entry.path().extension() != ".toml" || entry.path().stem() == "shapes") continue;
     ++files;
     const auto config = load_sweep_config(entry.path().string(), {}, {}, registry_, 2);
     ASSERT_TRUE(config) << config.error().message;

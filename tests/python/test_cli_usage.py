@@ -172,3 +172,19 @@ def test_a_full_standard_output_is_an_error(run):
         done = subprocess.run([str(run.binary), "list"], stdout=full, stderr=subprocess.PIPE,
                               text=True, timeout=60, check=False)
     assert done.returncode == 2 and "standard output" in done.stderr
+
+
+def test_shapes_of_published_models(run):
+    table = run("list", "--shapes", code=0).stdout
+    assert "llama-3-8b" in table and "whisper-small-cross" in table
+    shapes = {shape["name"]: shape for shape in json.loads(run("list", "--shapes", "--json",
+                                                               code=0).stdout)}
+    assert (shapes["llama-3-8b"]["heads"], shapes["llama-3-8b"]["kv_heads"]) == (32, 8)
+    assert shapes["gemma-2-9b"]["softcap"] == 50 and "arXiv" in shapes["gemma-2-9b"]["source"]
+    text = run("run", "--shape", "vit-b16", "--variants", "flash", "--heads", "2", "--dry-run",
+               code=0).stdout
+    assert "seq=197" in text and "heads=2" in text
+    described = json.loads(run("describe", "flash", "--shape", "falcon-7b", "--seq", "1k", "--json",
+                               code=0).stdout)
+    assert described["costs"][0]["heads_q"] == 71 and described["costs"][0]["heads_kv"] == 1
+    assert 'did you mean "vit-b16"?' in run("run", "--shape", "vit-b61", code=2).stderr
