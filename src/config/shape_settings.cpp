@@ -65,9 +65,10 @@ Settings settings_of(const ModelShape& shape, const std::string& what) {
   set("title", {shape.name});
   set("mode", {std::string(to_string(shape.mode))});
   set("heads", {std::to_string(shape.heads)});
-  set("kv-heads", {std::to_string(shape.kv_heads)});
+  // Written as equal where they are, so that they follow another --heads or --dim.
+  set("kv-heads", {shape.kv_heads == shape.heads ? "=" : std::to_string(shape.kv_heads)});
   set("dim", {std::to_string(shape.dim)});
-  set("dim-v", {std::to_string(shape.dim_v)});
+  set("dim-v", {shape.dim_v == shape.dim ? "=" : std::to_string(shape.dim_v)});
   set("seq", texts(shape.seq));
   set("seq-k", shape.seq_k.empty() ? std::vector<std::string>{"="} : texts(shape.seq_k));
   set("causal", {shape.causal ? "on" : "off"});

@@ -183,7 +183,7 @@ def test_shapes_of_published_models(run):
     assert shapes["gemma-2-9b"]["softcap"] == 50 and "arXiv" in shapes["gemma-2-9b"]["source"]
     text = run("run", "--shape", "vit-b16", "--variants", "flash", "--heads", "2", "--dry-run",
                code=0).stdout
-    assert "seq=197" in text and "heads=2" in text
+    assert re.search(r"\b197\b", text) and "heads=2 kv-heads=2" in text, text
     described = json.loads(run("describe", "flash", "--shape", "falcon-7b", "--seq", "1k", "--json",
                                code=0).stdout)
     assert described["costs"][0]["heads_q"] == 71 and described["costs"][0]["heads_kv"] == 1
