@@ -2,9 +2,15 @@
 //
 //   Y = concat_h(softmax(scale Q_h K_h^T + mask) V_h) Wo,  Q = X Wq,  K = X' Wk,  V = X'' Wv
 //
-// Shapes: X as q [B, 1, Nq, d_model], X' and X'' as k and v [B, 1, Nk, d_model] (three times the
-// same tensor for self-attention), Wq [d_model, H D], Wk and Wv [d_model, Hkv D], Wo [H D,
-// d_model], Y [B, 1, Nq, d_model]. Head h is columns h D to (h + 1) D; scale 1/sqrt(D).
+// The layer's input is q: [B, H, N, D] is read as rows X [B, N, d_model] with the heads side by
+// side, d_model = H D, and the output is cut into heads in the same way, so that the layer stands
+// beside attention of the same shape in a sweep. In self-attention K and V are projected from X too
+// (k and v are not read), in cross attention from the rows X' of k [B, Nk, Hkv D] and X'' of v.
+// Wq [d_model, H D], Wk [d_model, Hkv D], Wv [d_model, Hkv Dv], Wo [H Dv, H Dv]; with X' and X'' as
+// wide as k's and v's rows. Head h is columns h D to (h + 1) D; scale 1/sqrt(D).
+// A q of one head is a row tensor [B, 1, N, d_model] as it is: the parameters heads, kv-heads and
+// head-dim cut it, k and v are X' and X'' (three times the same tensor for self-attention), Wo is
+// [H D, d_model].
 // Another function than attention on Q, K and V: what a layer costs, to see attention's share in
 // it. Time grows as N^2 (as N while N is well below d_model), workspace (Q, K, V and the heads'
 // outputs) as N.
@@ -15,8 +21,10 @@
 #include <algorithm>
 #include <cmath>
 
-#include "attention/inputs.h"
 #include "attention/registry.h"
+#include "attention/score_reference.h"
+#include "attention/weight_matrices.h"
+#include "kernels/head_rows.h"
 #include "kernels/projection.h"
 #include "kernels/tiled_softmax.h"
 
@@ -25,18 +33,43 @@ namespace {
 
 /// Sizes of the layer.
 struct Layer {
-  std::int64_t width = 0;  ///< d_model
+  std::int64_t width = 0;    ///< d_model
+  std::int64_t width_k = 0;  ///< of the rows that K is projected from
+  std::int64_t width_v = 0;  ///< of the rows that V is projected from
+  std::int64_t width_out = 0;
   std::int64_t heads = 0;
   std::int64_t kv_heads = 0;
-  std::int64_t dim = 0;  ///< D
+  std::int64_t dim = 0;    ///< D
+  std::int64_t dim_v = 0;  ///< Dv
+  bool own_keys = false;   ///< K and V are projected from X.
 };
 
+/// A problem of one head is a layer's rows; one of several heads is cut as the layer cuts.
+bool takes_rows(const Problem& p) { return p.heads_q == 1; }
+
+constexpr std::int64_t kDefaultHeads = 8;
+
 Layer layer_of(const Problem& p, const ParamValues& params) {
+  const auto value = [&](const char* name, std::int64_t automatic) {
+    return params.is_auto(name) ? automatic : params.integer(name);
+  };
   Layer layer;
-  layer.width = p.dim_qk;
-  layer.heads = params.integer("heads");
-  layer.kv_heads = params.is_auto("kv-heads") ? layer.heads : params.integer("kv-heads");
-  layer.dim = params.is_auto("head-dim") ? layer.width / layer.heads : params.integer("head-dim");
+  if (takes_rows(p)) {
+    layer.width = layer.width_k = layer.width_v = layer.width_out = p.dim_qk;
+    layer.heads = value("heads", kDefaultHeads);
+    layer.kv_heads = value("kv-heads", layer.heads);
+    layer.dim = layer.dim_v = value("head-dim", layer.width / layer.heads);
+    return layer;
+  }
+  layer.heads = p.heads_q;
+  layer.kv_heads = p.heads_kv;
+  layer.dim = p.dim_qk;
+  layer.dim_v = p.dim_v;
+  layer.width = layer.heads * layer.dim;
+  layer.width_out = layer.heads * layer.dim_v;
+  layer.own_keys = p.mode == Mode::self;
+  layer.width_k = layer.own_keys ? layer.width : layer.kv_heads * layer.dim;
+  layer.width_v = layer.own_keys ? layer.width : layer.kv_heads * layer.dim_v;
   return layer;
 }
 
@@ -45,7 +78,8 @@ Problem inner_problem(const Problem& p, const Layer& layer) {
   Problem inner = p;
   inner.heads_q = layer.heads;
   inner.heads_kv = layer.kv_heads;
-  inner.dim_qk = inner.dim_v = layer.dim;
+  inner.dim_qk = layer.dim;
+  inner.dim_v = layer.dim_v;
   return inner;
 }
 
@@ -54,24 +88,9 @@ kernels::WindowPattern pattern_of(const Problem& p) {
           p.diagonal(), p.seq_k, p.key_lengths};
 }
 
-/// A projected tensor [B, 1, N, heads D], and the same memory as [B, heads, N, D].
-struct Projected {
-  TensorView rows;
-  TensorView heads;
-};
-
-std::size_t projected_floats(const Problem& p, std::int64_t seq, std::int64_t heads,
-                             std::int64_t dim) {
-  return static_cast<std::size_t>(p.batch * seq * heads * dim);
-}
-
-Projected take_projected(const Problem& p, std::int64_t seq, std::int64_t heads, std::int64_t dim,
-                         Workspace& workspace) {
-  float* data = workspace.take(projected_floats(p, seq, heads, dim));
-  const std::array<std::int64_t, 4> rows{p.batch, 1, seq, heads * dim};
-  const std::array<std::int64_t, 4> split{p.batch, heads, seq, dim};
-  return {{data, rows, layout_strides(rows, Layout::bnhd)},
-          {data, split, layout_strides(split, Layout::bnhd)}};
+/// Workspace of a projected tensor [B, 1, seq, width].
+std::size_t projected_floats(const Problem& p, std::int64_t seq, std::int64_t width) {
+  return static_cast<std::size_t>(p.batch * seq * width);
 }
 
 class MhaPlan final : public Plan {
@@ -86,21 +105,36 @@ class MhaPlan final : public Plan {
   void run(const Inputs& inputs, TensorView output, Workspace& workspace,
            Executor& executor) override {
     const Problem& p = problem_;
+    const Layer& l = layer_;
     const auto weights = [&](const char* name) { return aux_.at(name).values.data(); };
-    const auto q = take_projected(p, p.seq_q, layer_.heads, layer_.dim, workspace);
-    const auto k = take_projected(p, p.seq_k, layer_.kv_heads, layer_.dim, workspace);
-    const auto v = take_projected(p, p.seq_k, layer_.kv_heads, layer_.dim, workspace);
-    const auto context = take_projected(p, p.seq_q, layer_.heads, layer_.dim, workspace);
-    const kernels::RowProjection in[] = {{inputs.q, q.rows, weights("Wq"), {}},
-                                         {inputs.k, k.rows, weights("Wk"), p.key_lengths},
-                                         {inputs.v, v.rows, weights("Wv"), p.key_lengths}};
+    const auto take = [&](std::int64_t seq, std::int64_t width) {
+      return kernels::row_tensor(workspace.take(projected_floats(p, seq, width)), p.batch, seq,
+                                 width);
+    };
+    const TensorView q = take(p.seq_q, l.heads * l.dim);
+    const TensorView k = take(p.seq_k, l.kv_heads * l.dim);
+    const TensorView v = take(p.seq_k, l.kv_heads * l.dim_v);
+    const TensorView context = take(p.seq_q, l.heads * l.dim_v);
+    const auto rows = [&](ConstTensorView heads, std::span<const std::int64_t> lengths) {
+      return kernels::gather_rows(heads, p.layout, lengths, workspace, executor);
+    };
+    const ConstTensorView x = rows(inputs.q, {});
+    const ConstTensorView x_k = l.own_keys ? x : rows(inputs.k, p.key_lengths);
+    const ConstTensorView x_v = l.own_keys ? x : rows(inputs.v, p.key_lengths);
+    const kernels::RowProjection in[] = {{x, q, weights("Wq"), {}},
+                                         {x_k, k, weights("Wk"), p.key_lengths},
+                                         {x_v, v, weights("Wv"), p.key_lengths}};
     kernels::project_rows(in, executor);
-    const kernels::KeySource sources[] = {{k.heads, v.heads}};
+    const kernels::KeySource sources[] = {
+        {kernels::split_heads(k, l.kv_heads), kernels::split_heads(v, l.kv_heads)}};
     kernels::tiled_softmax(
-        {inner_, inner_.scale_or_default(), sources, pattern_, q.heads, context.heads}, workspace,
-        executor);
-    const kernels::RowProjection out[] = {{context.rows, output, weights("Wo"), {}}};
+        {inner_, inner_.scale_or_default(), sources, pattern_, kernels::split_heads(q, l.heads),
+         kernels::split_heads(context, l.heads)},
+        workspace, executor);
+    const TensorView y = kernels::rows_to_scatter(output, p.layout, workspace);
+    const kernels::RowProjection out[] = {{context, y, weights("Wo"), {}}};
     kernels::project_rows(out, executor);
+    kernels::scatter_rows(y, output, p.layout, executor);
   }
 
  private:
@@ -111,30 +145,11 @@ class MhaPlan final : public Plan {
   AuxSet aux_;
 };
 
-/// Name and shape of each weight matrix.
-struct WeightShape {
-  const char* name;
-  std::int64_t in;
-  std::int64_t out;
-};
-
 std::array<WeightShape, 4> weight_shapes(const Layer& layer) {
   return {{{"Wq", layer.width, layer.heads * layer.dim},
-           {"Wk", layer.width, layer.kv_heads * layer.dim},
-           {"Wv", layer.width, layer.kv_heads * layer.dim},
-           {"Wo", layer.heads * layer.dim, layer.width}}};
-}
-
-/// Independent normal values with variance 1/in, which keeps the variance of independent inputs.
-AuxTensor draw_weights(const WeightShape& shape, std::uint64_t seed) {
-  const CounterRng rng(seed, shape.name);
-  const double deviation = 1 / std::sqrt(static_cast<double>(shape.in));
-  AuxTensor w{{shape.in, shape.out}, {}, {}, false};
-  w.values.reserve(static_cast<std::size_t>(shape.in * shape.out));
-  for (std::int64_t at = 0; at < shape.in * shape.out; ++at) {
-    w.values.push_back(static_cast<float>(deviation * rng.normal(static_cast<std::uint64_t>(at))));
-  }
-  return w;
+           {"Wk", layer.width_k, layer.kv_heads * layer.dim},
+           {"Wv", layer.width_v, layer.kv_heads * layer.dim_v},
+           {"Wo", layer.heads * layer.dim_v, layer.width_out}}};
 }
 
 /// Given matrices fix D (Wq or Wo) and, where it is auto, the number of key-value heads.
@@ -153,29 +168,45 @@ void sizes_from_weights(const AuxSet& given, std::int64_t heads, ParamValues& pa
   if (kv_columns % dim == 0) params.set("kv-heads", std::to_string(kv_columns / dim));
 }
 
+/// Why the problem's heads and the parameters do not go together; with several heads the problem
+/// says all.
+std::optional<std::string> split_refusal(const Problem& p, const ParamValues& params) {
+  if (p.mode == Mode::decode) {
+    return "mha projects every key: over a cache of projected keys it is flash with --mode decode";
+  }
+  const auto fixed = [&](const char* name, std::int64_t size) -> std::optional<std::string> {
+    if (params.is_auto(name) || params.integer(name) == size) return std::nullopt;
+    return fmt::format("mha: {}={}, but the problem has {}; parameters cut a problem of one head",
+                       name, params.integer(name), size);
+  };
+  if (auto reason = fixed("heads", p.heads_q)) return reason;
+  if (auto reason = fixed("kv-heads", p.heads_kv)) return reason;
+  return fixed("head-dim", p.dim_qk);
+}
+
+std::optional<std::string> rows_refusal(const Problem& p, const ParamValues& params) {
+  if (p.dim_v != p.dim_qk) {
+    return fmt::format("mha takes and returns rows of d_model numbers: D = {} and Dv = {} differ",
+                       p.dim_qk, p.dim_v);
+  }
+  const Layer layer = layer_of(p, params);
+  if (params.is_auto("head-dim") && p.dim_qk % layer.heads != 0) {
+    return fmt::format("d_model {} is not a multiple of {} heads, and no head-dim is given",
+                       p.dim_qk, layer.heads);
+  }
+  if (layer.heads % layer.kv_heads != 0) {
+    return fmt::format("heads {} is not a multiple of kv-heads {}", layer.heads, layer.kv_heads);
+  }
+  return std::nullopt;
+}
+
 class Mha final : public Variant {
  public:
   const VariantInfo& info() const override;
 
   std::optional<std::string> unsupported_reason(const Problem& p,
                                                 const ParamValues& params) const override {
-    if (p.heads_q != 1 || p.heads_kv != 1) {
-      return "mha takes whole rows [B, 1, N, d_model]: one head of d_model numbers; its own heads "
-             "are the parameter heads";
-    }
-    if (p.dim_v != p.dim_qk) {
-      return fmt::format("mha takes and returns rows of d_model numbers: D = {} and Dv = {} differ",
-                         p.dim_qk, p.dim_v);
-    }
-    const Layer layer = layer_of(p, params);
-    if (params.is_auto("head-dim") && p.dim_qk % layer.heads != 0) {
-      return fmt::format("d_model {} is not a multiple of {} heads, and no head-dim is given",
-                         p.dim_qk, layer.heads);
-    }
-    if (layer.heads % layer.kv_heads != 0) {
-      return fmt::format("heads {} is not a multiple of kv-heads {}", layer.heads, layer.kv_heads);
-    }
-    return std::nullopt;
+    return takes_rows(p) ? rows_refusal(p, params) : split_refusal(p, params);
   }
 
   Cost cost(const Problem& p, const ParamValues& params, int threads) const override;
@@ -191,16 +222,15 @@ class Mha final : public Variant {
 };
 
 const VariantInfo& Mha::info() const {
-  const auto integer = [](const char* name, const char* value, bool accepts_auto,
-                          const char* meaning) {
+  const auto integer = [](const char* name, const char* meaning) {
     return ParamSpec{.name = name,
                      .type = ParamSpec::Type::integer,
-                     .default_text = value,
+                     .default_text = "auto",
                      .minimum = 1,
                      .maximum = 1 << 20,
                      .choices = {},
                      .meaning = meaning,
-                     .accepts_auto = accepts_auto};
+                     .accepts_auto = true};
   };
   static const VariantInfo info{
       .name = "mha",
@@ -213,15 +243,19 @@ const VariantInfo& Mha::info() const {
           "Ainslie et al. 2023, GQA, arXiv 2305.13245, section 2.2",
       .exactness = Exactness::different,
       .laws = {"N^2", "N"},
-      .params = {integer("heads", "8", false, "H, query heads of the layer"),
-                 integer("kv-heads", "auto", true,
-                         "Hkv, key-value heads; auto is heads, or what given weights have"),
-                 integer("head-dim", "auto", true,
-                         "D; auto is d_model / heads, or what given weights have")},
+      .params = {integer("heads",
+                         "H, query heads of the layer; auto is the problem's, and 8 for "
+                         "rows [B, 1, N, d_model]"),
+                 integer("kv-heads",
+                         "Hkv, key-value heads; auto is the problem's, and for rows "
+                         "heads, or what given weights have"),
+                 integer("head-dim",
+                         "D; auto is the problem's, and for rows d_model / heads, or "
+                         "what given weights have")},
       .aux = {{"Wq", "[d_model, H D]", "query projection; normal values of variance 1/d_model"},
               {"Wk", "[d_model, Hkv D]", "key projection; the same"},
-              {"Wv", "[d_model, Hkv D]", "value projection; the same"},
-              {"Wo", "[H D, d_model]", "output projection; normal values of variance 1/(H D)"}},
+              {"Wv", "[d_model, Hkv Dv]", "value projection; the same"},
+              {"Wo", "[H Dv, d_model]", "output projection; normal values of variance 1/(H Dv)"}},
       .has_dense_weights = false,
   };
   return info;
@@ -229,126 +263,116 @@ const VariantInfo& Mha::info() const {
 
 Cost Mha::cost(const Problem& p, const ParamValues& params, int threads) const {
   const auto d = [](std::int64_t x) { return static_cast<double>(x); };
-  const Layer layer = layer_of(p, params);
-  const Problem inner = inner_problem(p, layer);
+  const Layer l = layer_of(p, params);
+  const Problem inner = inner_problem(p, l);
   const kernels::TileWork work = kernels::tiled_softmax_work(inner, pattern_of(inner), threads);
   double keys = 0;
   for (std::int64_t b = 0; b < p.batch; ++b) keys += d(p.key_length(b));
   const double queries = d(p.batch * p.seq_q);
-  const double q_width = d(layer.heads * layer.dim), kv_width = d(layer.kv_heads * layer.dim);
+  const double q_width = d(l.heads * l.dim), context_width = d(l.heads * l.dim_v);
+  const double k_width = d(l.kv_heads * l.dim), v_width = d(l.kv_heads * l.dim_v);
   Cost cost;
-  cost.performed_flops =
-      4 * work.pairs * d(layer.dim) + 4 * d(layer.width) * (queries * q_width + keys * kv_width);
+  cost.performed_flops = 2 * work.pairs * d(l.dim + l.dim_v) +
+                         2 * queries * (d(l.width) * q_width + context_width * d(l.width_out)) +
+                         2 * keys * (d(l.width_k) * k_width + d(l.width_v) * v_width);
   cost.exp_count = work.exps;
-  cost.min_bytes = compulsory_bytes(p) + 8 * d(layer.width) * (q_width + kv_width);
+  const double weights = d(l.width) * q_width + d(l.width_k) * k_width + d(l.width_v) * v_width +
+                         context_width * d(l.width_out);
+  const double key_inputs = l.own_keys ? 0 : keys * d(l.width_k + l.width_v);
+  cost.min_bytes = 4 * (queries * d(l.width + l.width_out) + key_inputs + weights);
   // Q, K, V and the heads' outputs are written and read back.
-  cost.traffic_bytes = cost.min_bytes + 16 * (queries * q_width + keys * kv_width);
-  const auto bytes = [&](std::int64_t seq, std::int64_t heads) {
-    return workspace_take_bytes(projected_floats(p, seq, heads, layer.dim));
+  cost.traffic_bytes =
+      cost.min_bytes + 8 * (queries * (q_width + context_width) + keys * (k_width + v_width));
+  const auto bytes = [&](std::int64_t seq, std::int64_t width) {
+    return workspace_take_bytes(projected_floats(p, seq, width));
   };
-  cost.workspace_bytes = 2 * bytes(p.seq_q, layer.heads) + 2 * bytes(p.seq_k, layer.kv_heads) +
-                         kernels::tiled_softmax_workspace_bytes(inner, threads);
+  const auto gathered = [&](std::int64_t heads, std::int64_t seq, std::int64_t dim) {
+    return workspace_take_bytes(kernels::gathered_floats({p.batch, heads, seq, dim}, p.layout));
+  };
+  cost.workspace_bytes = bytes(p.seq_q, l.heads * l.dim) + bytes(p.seq_q, l.heads * l.dim_v) +
+                         bytes(p.seq_k, l.kv_heads * l.dim) + bytes(p.seq_k, l.kv_heads * l.dim_v) +
+                         kernels::tiled_softmax_workspace_bytes(inner, threads) +
+                         gathered(p.heads_q, p.seq_q, p.dim_qk) +
+                         gathered(p.heads_q, p.seq_q, p.dim_v);
+  if (!l.own_keys) {
+    cost.workspace_bytes +=
+        gathered(p.heads_kv, p.seq_k, p.dim_qk) + gathered(p.heads_kv, p.seq_k, p.dim_v);
+  }
   return cost;
 }
 
 Result<AuxSet> Mha::complete_aux(const Problem& p, ParamValues& params, AuxSet given,
                                  std::uint64_t seed) const {
-  sizes_from_weights(given, params.integer("heads"), params);
+  if (takes_rows(p)) sizes_from_weights(given, layer_of(p, params).heads, params);
   if (auto reason = unsupported_reason(p, params)) return unsupported_error(*reason);
-  const auto shapes = weight_shapes(layer_of(p, params));
-  for (const auto& [name, tensor] : given) {
-    const auto shape = std::ranges::find(shapes, name, &WeightShape::name);
-    if (shape == shapes.end()) {
-      return usage_error("mha has the auxiliary tensors Wq, Wk, Wv and Wo, '" + name +
-                         "' was given");
-    }
-    if (tensor.is_integer || tensor.shape != std::vector<std::int64_t>{shape->in, shape->out}) {
-      return usage_error(fmt::format(
-          "mha: {} has shape {}, accepted is floating point [{}, {}] with {} heads, "
-          "{} key-value heads of {} and d_model {}",
-          name, shape_text(tensor.shape), shape->in, shape->out, layer_of(p, params).heads,
-          layer_of(p, params).kv_heads, layer_of(p, params).dim, p.dim_qk));
-    }
-  }
-  for (const WeightShape& shape : shapes) {
-    if (!given.contains(shape.name)) given[shape.name] = draw_weights(shape, seed);
-  }
-  return given;
+  const Layer l = layer_of(p, params);
+  return complete_weights("mha", weight_shapes(l),
+                          fmt::format("{} heads, {} key-value heads of {} and d_model {}", l.heads,
+                                      l.kv_heads, l.dim, l.width),
+                          std::move(given), seed);
 }
 
-/// x W, in float64.
-std::vector<double> times(std::span<const double> x, const AuxTensor& w) {
-  const auto columns = static_cast<std::size_t>(w.shape[1]);
-  std::vector<double> y(columns, 0.0);
-  for (std::size_t a = 0; a < x.size(); ++a) {
-    for (std::size_t c = 0; c < columns; ++c) {
-      y[c] += x[a] * static_cast<double>(w.values[a * columns + c]);
-    }
+/// Row n of a tensor with its heads side by side.
+std::vector<double> wide_row(ConstTensorView heads, std::int64_t b, std::int64_t n) {
+  std::vector<double> row;
+  for (std::int64_t h = 0; h < heads.shape[1]; ++h) {
+    row.insert(row.end(), heads.row(b, h, n), heads.row(b, h, n) + heads.shape[3]);
   }
-  return y;
+  return row;
 }
 
-std::vector<double> to_double(const float* row, std::int64_t dim) { return {row, row + dim}; }
-
-/// One head: softmax over the readable keys of scale q.k, times v. `q` has D numbers, keys and
-/// values D numbers from `column` on.
-std::vector<double> head_output(std::span<const double> q, double scale, std::size_t column,
-                                std::span<const std::vector<double>> keys,
-                                std::span<const std::vector<double>> values) {
-  std::vector<double> weights;
-  for (const auto& k : keys) {
-    double dot = 0;
-    for (std::size_t d = 0; d < q.size(); ++d) dot += q[d] * k[column + d];
-    weights.push_back(scale * dot);
+/// The heads' outputs of one query, side by side: q = x Wq_h, logits scale q . (x'_j Wk_h), and the
+/// mean of the rows x''_j under their softmax, times Wv_h. Products are taken in the order
+/// (Wk_h q) . x'_j and (mean x'') Wv_h, which is the same and needs no K and V of all keys.
+std::vector<double> context_row(const ReferenceRequest& request, const Layer& l, double scale,
+                                const RowIndex& row) {
+  const Problem& p = request.problem;
+  const ConstTensorView x_k = l.own_keys ? request.inputs.q : request.inputs.k;
+  const ConstTensorView x_v = l.own_keys ? request.inputs.q : request.inputs.v;
+  const auto x = wide_row(request.inputs.q, row.batch, row.query);
+  const auto heads = static_cast<std::size_t>(l.heads);
+  const auto kv_head = [&](std::size_t h) {
+    return static_cast<std::int64_t>(h) / (l.heads / l.kv_heads);
+  };
+  std::vector<std::vector<double>> directions, weights(heads), means(heads);
+  for (std::size_t h = 0; h < heads; ++h) {
+    const auto q =
+        row_times64(x, request.aux.at("Wq"), static_cast<std::int64_t>(h) * l.dim, l.dim);
+    directions.push_back(times_column64(request.aux.at("Wk"), kv_head(h) * l.dim, q));
   }
-  const double largest = weights.empty() ? 0 : *std::ranges::max_element(weights);
-  double total = 0;
-  for (double& weight : weights) total += weight = std::exp(weight - largest);
-  std::vector<double> out(q.size(), 0.0);
-  for (std::size_t j = 0; j < weights.size(); ++j) {
-    for (std::size_t d = 0; d < q.size(); ++d) {
-      out[d] += weights[j] / total * values[j][column + d];
+  for (std::int64_t j = 0; j < p.seq_k && base_mask_allows(p, row.batch, row.query, j); ++j) {
+    const auto key = wide_row(x_k, row.batch, j);
+    for (std::size_t h = 0; h < heads; ++h) weights[h].push_back(scale * dot64(directions[h], key));
+  }
+  for (std::size_t h = 0; h < heads; ++h) {
+    weights[h] = softmax64(weights[h]);
+    means[h].resize(static_cast<std::size_t>(l.width_v));
+  }
+  for (std::size_t j = 0; j < weights[0].size(); ++j) {
+    const auto value = wide_row(x_v, row.batch, static_cast<std::int64_t>(j));
+    for (std::size_t h = 0; h < heads; ++h) {
+      for (std::size_t d = 0; d < value.size(); ++d) means[h][d] += weights[h][j] * value[d];
     }
   }
-  return out;
+  std::vector<double> context;
+  for (std::size_t h = 0; h < heads; ++h) {
+    const auto out = row_times64(means[h], request.aux.at("Wv"), kv_head(h) * l.dim_v, l.dim_v);
+    context.insert(context.end(), out.begin(), out.end());
+  }
+  return context;
 }
 
 ReferenceRows Mha::reference(const ReferenceRequest& request) const {
   const Problem& p = request.problem;
-  const Layer layer = layer_of(p, request.params);
-  const double scale = p.scale ? *p.scale : 1 / std::sqrt(static_cast<double>(layer.dim));
-  const auto dim = static_cast<std::size_t>(layer.dim);
+  const Layer l = layer_of(p, request.params);
+  const double scale = p.scale ? *p.scale : 1 / std::sqrt(static_cast<double>(l.dim));
   ReferenceRows result;
-  std::vector<std::vector<double>> keys, values;
-  std::int64_t current = -1;
-  for (const RowIndex& row : request.rows) {
-    if (current != row.batch) {
-      current = row.batch;
-      keys.clear();
-      values.clear();
-      for (std::int64_t j = 0; j < p.key_length(row.batch); ++j) {
-        const auto x_k = to_double(request.inputs.k.row(row.batch, 0, j), p.dim_qk);
-        const auto x_v = to_double(request.inputs.v.row(row.batch, 0, j), p.dim_v);
-        keys.push_back(times(x_k, request.aux.at("Wk")));
-        values.push_back(times(x_v, request.aux.at("Wv")));
-      }
-    }
-    std::size_t readable = 0;
-    while (readable < keys.size() &&
-           base_mask_allows(p, row.batch, row.query, static_cast<std::int64_t>(readable))) {
-      ++readable;
-    }
-    const auto x = to_double(request.inputs.q.row(row.batch, 0, row.query), p.dim_qk);
-    const std::vector<double> q = times(x, request.aux.at("Wq"));
-    std::vector<double> context;
-    for (std::int64_t h = 0; h < layer.heads; ++h) {
-      const std::span<const double> own(q.data() + static_cast<std::size_t>(h) * dim, dim);
-      const auto column = static_cast<std::size_t>(h / (layer.heads / layer.kv_heads)) * dim;
-      const auto out =
-          head_output(own, scale, column, {keys.data(), readable}, {values.data(), readable});
-      context.insert(context.end(), out.begin(), out.end());
-    }
-    const std::vector<double> y = times(context, request.aux.at("Wo"));
+  std::vector<double> context;
+  for (std::size_t r = 0; r < request.rows.size(); ++r) {
+    const RowIndex& row = request.rows[r];
+    context = context_row(request, l, scale, row);
+    // The row asked for is one head's part of Y.
+    const auto y = row_times64(context, request.aux.at("Wo"), row.head * p.dim_v, p.dim_v);
     result.values.insert(result.values.end(), y.begin(), y.end());
   }
   return result;

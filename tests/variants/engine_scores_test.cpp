@@ -216,9 +216,93 @@ TEST(Mha, GivenWeightsFixTheSizes) {
   EXPECT_NE(refused.error().message.find("[13, 12]"), std::string::npos);
   params = params_of(mha, {{"heads", "5"}});
   EXPECT_FALSE(mha.complete_aux(p, params, {}, 1)) << "12 is no multiple of 5";
-  Problem split = p;
-  split.heads_q = split.heads_kv = 2;
-  EXPECT_TRUE(mha.unsupported_reason(split, params_of(mha)));
+}
+
+/// Heads of a problem are the layer's heads: the same numbers as rows with the heads side by side.
+TEST(Mha, HeadsOfAProblemAreRowsSideBySide) {
+  for (const Layout layout : {Layout::bhnd, Layout::bnhd}) {
+    for (const bool cross : {false, true}) {
+      Problem heads;
+      heads.batch = 2;
+      heads.heads_q = heads.heads_kv = 4;
+      heads.seq_q = 70;
+      heads.seq_k = cross ? 90 : 70;
+      heads.dim_qk = heads.dim_v = 12;
+      heads.mode = cross ? Mode::cross : Mode::self;
+      heads.layout = layout;
+      heads.causal = true;
+      const InputTensors in = draw_inputs(heads, "gaussian", 5);
+      const auto wide = [&](const Tensor& from) {
+        const std::int64_t seq = from.shape()[2];
+        Tensor to({2, 1, seq, 48}, Layout::bhnd);
+        for (std::int64_t b = 0; b < 2; ++b) {
+          for (std::int64_t n = 0; n < seq; ++n) {
+            for (std::int64_t c = 0; c < 48; ++c) {
+              to.view().at(b, 0, n, c) = from.view().at(b, c / 12, n, c % 12);
+            }
+          }
+        }
+        return to;
+      };
+      const Tensor x = wide(in.q);
+      const Tensor x_k = cross ? wide(in.k) : wide(in.q);
+      const Tensor x_v = cross ? wide(in.v) : wide(in.q);
+      Problem rows = heads;
+      rows.heads_q = rows.heads_kv = 1;
+      rows.dim_qk = rows.dim_v = 48;
+      rows.layout = Layout::bhnd;
+      const Tensor expected =
+          evaluate("mha", rows, {x.view(), x_k.view(), x_v.view()}, {{"heads", "4"}});
+      const Tensor out = wide(evaluate("mha", heads, in.view()));
+      EXPECT_LE(relative_difference(out, expected), kSame);
+    }
+  }
+}
+
+/// Fewer key-value heads are shared by groups: with the matrices of one key-value head repeated,
+/// the layer is the ungrouped one.
+TEST(Mha, GroupedHeadsShareTheirKeyValueHead) {
+  Problem grouped;
+  grouped.heads_q = 4;
+  grouped.heads_kv = 2;
+  grouped.seq_q = grouped.seq_k = 33;
+  grouped.dim_qk = grouped.dim_v = 8;
+  Problem single = grouped;
+  single.heads_kv = 4;
+  const InputTensors in = draw_inputs(grouped, "gaussian", 7);
+  const InputTensors unread = draw_inputs(single, "gaussian", 8);
+  const Variant& mha = named("mha");
+  ParamValues params = params_of(mha);
+  const auto weights = mha.complete_aux(grouped, params, {}, 3);
+  ASSERT_TRUE(weights);
+  AuxSet repeated = *weights;
+  for (const char* name : {"Wk", "Wv"}) {
+    const AuxTensor& from = weights->at(name);  // [32, 16]
+    AuxTensor to{{32, 32}, {}, {}, false};
+    for (std::size_t a = 0; a < 32; ++a) {
+      for (std::size_t c = 0; c < 32; ++c)
+        to.values.push_back(from.values[a * 16 + c / 16 * 8 + c % 8]);
+    }
+    repeated[name] = to;
+  }
+  const Tensor out = evaluate("mha", grouped, in.view(), {}, *weights);
+  const Tensor expected =
+      evaluate("mha", single, {in.q.view(), unread.k.view(), unread.v.view()}, {}, repeated);
+  EXPECT_LE(relative_difference(out, expected), kSame);
+}
+
+TEST(Mha, RefusesWhatItsHeadsDoNotAllow) {
+  const Variant& mha = named("mha");
+  Problem p;
+  p.heads_q = p.heads_kv = 4;
+  EXPECT_FALSE(mha.unsupported_reason(p, params_of(mha)));
+  EXPECT_FALSE(mha.unsupported_reason(p, params_of(mha, {{"heads", "4"}})));
+  const auto other = mha.unsupported_reason(p, params_of(mha, {{"heads", "8"}}));
+  ASSERT_TRUE(other);
+  EXPECT_NE(other->find("the problem has 4"), std::string::npos);
+  p.mode = Mode::decode;
+  p.seq_q = 1;
+  EXPECT_TRUE(mha.unsupported_reason(p, params_of(mha)));
 }
 
 }  // namespace

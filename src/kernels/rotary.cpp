@@ -1,0 +1,69 @@
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/rotary.cpp"
+#include "kernels/simd_targets.h"
+// foreach_target.h re-includes this file once per target, before the code below.
+#include <hwy/foreach_target.h>
+#include <hwy/highway.h>
+
+#include <cmath>
+
+#include "attention/rotation.h"
+#include "kernels/op_count.h"
+#include "kernels/rotary.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace attnbench::kernels {
+namespace HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+void rotate_row_entry(const float* cosine, const float* sine, std::ptrdiff_t half,
+                      const float* from, float* to) {
+  const hn::ScalableTag<float> d;
+  const auto lanes = static_cast<std::ptrdiff_t>(hn::Lanes(d));
+  std::ptrdiff_t at = 0;
+  for (; at + lanes <= half; at += lanes) {
+    const auto c = hn::LoadU(d, cosine + at), s = hn::LoadU(d, sine + at);
+    const auto x = hn::LoadU(d, from + at), y = hn::LoadU(d, from + half + at);
+    hn::StoreU(hn::NegMulAdd(y, s, hn::Mul(x, c)), d, to + at);
+    hn::StoreU(hn::MulAdd(x, s, hn::Mul(y, c)), d, to + half + at);
+  }
+  for (; at < half; ++at) {
+    const float x = from[at], y = from[half + at];
+    to[at] = x * cosine[at] - y * sine[at];
+    to[half + at] = x * sine[at] + y * cosine[at];
+  }
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace attnbench::kernels
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace attnbench::kernels {
+namespace {
+HWY_EXPORT(rotate_row_entry);
+}
+
+RotaryTable::RotaryTable(std::int64_t dim, std::int64_t first, std::int64_t count)
+    : dim_(dim),
+      first_(first),
+      cosine_(static_cast<std::size_t>(count * (dim / 2))),
+      sine_(static_cast<std::size_t>(count * (dim / 2))) {
+  std::size_t at = 0;
+  for (std::int64_t position = first; position < first + count; ++position) {
+    for (std::int64_t i = 0; i < dim / 2; ++i, ++at) {
+      const double angle = rotary_angle(position, i, dim);
+      cosine_.data()[at] = static_cast<float>(std::cos(angle));
+      sine_.data()[at] = static_cast<float>(std::sin(angle));
+    }
+  }
+}
+
+void rotate_row(const RotaryTable& table, std::int64_t position, const float* from, float* to) {
+  HWY_DYNAMIC_DISPATCH(rotate_row_entry)
+  (table.cosine(position), table.sine(position), table.dim() / 2, from, to);
+  count_ops(table.dim() / 2 * 3, 0);
+}
+
+}  // namespace attnbench::kernels
+#endif  // HWY_ONCE
