@@ -154,7 +154,7 @@ def test_the_default_folder_is_named_by_time_and_title(run):
 
 def test_memory_limit_skips_with_both_figures(run):
     run("run", "--variants", "full,flash", "--heads", "1", "--seq", "64,2048", "--threads", "1",
-        "--budget", "2s", "--memory-limit", "8MiB", "--out", "out", code=0)
+        "--budget", "60s", "--target-ci", "90%", "--memory-limit", "8MiB", "--out", "out", code=0)
     skipped = [row for row in rows(run.folder / "out") if row["status"] == "skipped"]
     assert [(row["variant"], row["seq_q"]) for row in skipped] == [("full", "2048")]
     assert skipped[0]["reason"].count("MiB") == 2
