@@ -8,7 +8,7 @@ namespace attnbench {
 namespace {
 
 constexpr const char* kKeys =
-    "title, variants, mode, seq, seq-k, seq-q, threads, batch, heads, kv-heads, dim, dim-v, "
+    "title, variants, shape, mode, seq, seq-k, seq-q, threads, batch, heads, kv-heads, dim, dim-v, "
     "causal, pass, input, layout, cache, isa, scale, seed, target-ci, budget, timeout, "
     "max-samples, memory-limit, counters, format, param";
 constexpr const char* kHeads =
