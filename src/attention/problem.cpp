@@ -76,6 +76,11 @@ std::string Problem::describe() const {
   return text;
 }
 
+std::string mask_text(const Problem& p) {
+  if (p.key_lengths.empty()) return "none";
+  return p.key_lengths_name.empty() ? "key-lengths" : p.key_lengths_name;
+}
+
 Status validate(const Problem& p) {
   const std::pair<const char*, std::int64_t> sizes[] = {
       {"batch", p.batch}, {"heads", p.heads_q}, {"kv-heads", p.heads_kv}, {"seq", p.seq_q},

@@ -42,6 +42,8 @@ struct Problem {
   std::optional<double> scale;
   /// [batch]: keys at and beyond a batch row's length are never read. Empty: all keys count.
   std::vector<std::int64_t> key_lengths;
+  /// What records call the key lengths: the file's name and the hash of its content.
+  std::string key_lengths_name;
 
   std::int64_t group() const { return heads_q / heads_kv; }
   /// Keys of this batch row that may be read.
@@ -54,6 +56,9 @@ struct Problem {
   /// "B=1 Hq=8 Hkv=8 Nq=1024 Nk=1024 D=64 Dv=64 causal".
   std::string describe() const;
 };
+
+/// What records call the mask beside `causal`: "none", or the key lengths' name.
+std::string mask_text(const Problem& problem);
 
 /// Positive sizes, heads_q a multiple of heads_kv, key lengths within [0, seq_k].
 Status validate(const Problem& problem);

@@ -30,6 +30,7 @@ std::string value_name(const ConfigKey& key) {
       {"title", "TEXT"},        {"input", "LIST"},   {"pass", "LIST"},
       {"format", "LIST"},       {"cache", "LIST"},   {"counters", "[auto|on|off]"},
       {"shape", "NAME"},
+      {"key-lengths", "FILES"},
   };
   const auto found = names.find(key.name);
   return found == names.end() ? "WORD" : found->second;

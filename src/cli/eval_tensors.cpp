@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <system_error>
 
+#include "attention/key_lengths.h"
 #include "attention/safetensors.h"
 #include "cli/scalar_flags.h"
 
@@ -87,22 +88,6 @@ Status check_shapes(const Loaded& q, const Loaded& k, const Loaded& v) {
   return ok_status();
 }
 
-Result<std::vector<std::int64_t>> load_key_lengths(const std::string& path, std::int64_t batch,
-                                                   std::int64_t seq_k) {
-  const auto array = read_npy(path);
-  if (!array) return array.error();
-  if (!array->is_integer || array->shape != std::vector<std::int64_t>{batch}) {
-    return io_error(fmt::format("{}: holds {} '{}'; accepted are key lengths: integers of shape {}",
-                                path, shape_text(array->shape), array->dtype, shape_text({batch})));
-  }
-  for (const std::int64_t length : array->ints) {
-    if (length < 0 || length > seq_k) {
-      return io_error(fmt::format("{}: key length {} is not in [0, {}]", path, length, seq_k));
-    }
-  }
-  return array->ints;
-}
-
 }  // namespace
 
 Result<EvalInputs> load_eval_inputs(const EvalRequest& request) {
@@ -128,12 +113,16 @@ Result<EvalInputs> load_eval_inputs(const EvalRequest& request) {
   problem.mode = problem.seq_q == problem.seq_k ? Mode::self : Mode::cross;
   problem.layout = request.layout;
   problem.scale = request.scale;
-  if (!request.key_lengths_path.empty()) {
-    auto lengths = load_key_lengths(request.key_lengths_path, problem.batch, problem.seq_k);
-    if (!lengths) return lengths.error();
-    problem.key_lengths = std::move(*lengths);
-  }
   if (const Status status = validate(problem); !status) return status.error();
+  if (!request.key_lengths_path.empty()) {
+    auto lengths = load_key_lengths(request.key_lengths_path);
+    if (!lengths) return lengths.error();
+    problem.key_lengths = std::move(lengths->values);
+    problem.key_lengths_name = std::move(lengths->name);
+    if (const Status status = validate(problem); !status) {
+      return usage_error(request.key_lengths_path + ": " + status.error().message);
+    }
+  }
   inputs.tensors = {std::move(q->tensor), std::move(k->tensor), std::move(v->tensor)};
   return inputs;
 }

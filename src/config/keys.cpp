@@ -10,6 +10,7 @@
 
 #include "attention/inputs.h"
 #include "config/grammar.h"
+#include "config/mask_keys.h"
 
 namespace attnbench::config {
 namespace {
@@ -350,6 +351,9 @@ std::vector<KeyRule> make_rules() {
        "Head dimension of values.", apply_integers<&C::dim_v, kMaxDim, true>},
       {"causal", kSwitchGrammar, "off", "Whether a query sees only keys up to its own position.",
        apply_causal},
+      {"key-lengths", kMaskFiles, "none",
+       "Keys that count in each batch row, integers [B]; the others are not read.",
+       apply_key_lengths},
       {"pass", list_of(kPasses), "fwd", "Forward, or forward and backward.", apply_pass},
       {"input", list_of(input_distributions()) + ", peaked=STD, or file:PATH", "gaussian",
        "Distribution that Q, K and V are drawn from, or a file of recorded ones.", apply_input},

@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "attention/key_lengths.h"
 #include "attention/problem.h"
 #include "attention/registry.h"
 
@@ -23,6 +24,14 @@ std::string_view to_string(CounterUse use);
 
 /// variant -> parameter -> values to sweep, in canonical text form.
 using ParamSweeps = std::map<std::string, std::map<std::string, std::vector<std::string>>>;
+
+/// A value of the axis `key-lengths`: a file as it was given, and what it holds. No path: every key
+/// counts.
+struct KeyLengthsChoice {
+  std::string path;
+  KeyLengths lengths;
+  bool operator==(const KeyLengthsChoice&) const = default;
+};
 
 /// Lists of values for each axis; the planner crosses them. docs/configuration.md explains every
 /// field under the key of the same name.
@@ -41,6 +50,7 @@ struct SweepConfig {
   std::vector<std::int64_t> dim{64};
   std::vector<std::int64_t> dim_v;  ///< Empty: equal to dim.
   std::vector<bool> causal{false};
+  std::vector<KeyLengthsChoice> key_lengths{{}};
   std::vector<Pass> pass{Pass::fwd};
   std::vector<std::string> input{"gaussian"};
   Layout layout = Layout::bhnd;

@@ -40,6 +40,14 @@ std::string integers_or_equal(const std::vector<std::int64_t>& values) {
   return values.empty() ? "\"=\"" : integers_value(values);
 }
 
+/// Choices with a `path`, which is empty for none.
+template <class Choice>
+std::string files_value(const std::vector<Choice>& choices) {
+  std::vector<std::string> files;
+  for (const Choice& choice : choices) files.push_back(choice.path.empty() ? "none" : choice.path);
+  return text_value(files);
+}
+
 /// TOML integers have 64 bits with a sign.
 std::string seed_value(std::uint64_t seed) {
   const bool fits = seed <= static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
@@ -73,6 +81,9 @@ void add_problem_axes(const SweepConfig& config, TomlText& toml) {
     toml.add("dim-v", integers_or_equal(config.dim_v));
   }
   toml.add("causal", fmt::format("[{}]", fmt::join(config.causal, ", ")));
+  if (config.key_lengths != SweepConfig{}.key_lengths) {
+    toml.add("key-lengths", files_value(config.key_lengths));
+  }
   std::vector<std::string> passes;
   for (const Pass pass : config.pass) passes.emplace_back(to_string(pass));
   toml.add("pass", text_value(passes));

@@ -48,6 +48,7 @@ std::vector<Column> columns() {
       {"dim", true, true, size_of(&Problem::dim_qk)},
       {"dim-v", true, true, size_of(&Problem::dim_v)},
       {"causal", true, false, [](const Case& c) { return c.problem.causal ? "on" : "off"; }},
+      {"mask", true, false, [](const Case& c) { return mask_text(c.problem); }},
       {"Nq", false, true, size_of(&Problem::seq_q)},
       {"Nk", false, true, size_of(&Problem::seq_k)},
       {"threads", false, true, [](const Case& c) { return fmt::format("{}", c.threads); }},

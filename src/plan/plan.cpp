@@ -69,6 +69,19 @@ struct GroupKey {
   std::shared_ptr<const Capture> capture;
 };
 
+/// Calls `use` for the problem under every mask of the sweep.
+template <class Use>
+void for_each_mask(const SweepConfig& config, Problem problem, Use use) {
+  for (const bool causal : config.causal) {
+    problem.causal = causal;
+    for (const KeyLengthsChoice& choice : config.key_lengths) {
+      problem.key_lengths = choice.lengths.values;
+      problem.key_lengths_name = choice.lengths.name;
+      use(problem);
+    }
+  }
+}
+
 /// Calls `use` for every combination of the axes that make a problem, in the order of make_plan.
 template <class Use>
 void for_each_shape(const SweepConfig& config, Use use) {
@@ -81,19 +94,16 @@ void for_each_shape(const SweepConfig& config, Use use) {
         for (const std::int64_t kv_heads : or_equal(config.kv_heads, heads)) {
           for (const std::int64_t dim : config.dim) {
             for (const std::int64_t dim_v : or_equal(config.dim_v, dim)) {
-              for (const bool causal : config.causal) {
-                Problem problem;
-                problem.batch = batch;
-                problem.heads_q = heads;
-                problem.heads_kv = kv_heads;
-                problem.dim_qk = dim;
-                problem.dim_v = dim_v;
-                problem.causal = causal;
-                problem.pass = pass;
-                problem.layout = config.layout;
-                problem.scale = config.scale;
-                use(problem);
-              }
+              Problem problem;
+              problem.batch = batch;
+              problem.heads_q = heads;
+              problem.heads_kv = kv_heads;
+              problem.dim_qk = dim;
+              problem.dim_v = dim_v;
+              problem.pass = pass;
+              problem.layout = config.layout;
+              problem.scale = config.scale;
+              for_each_mask(config, problem, use);
             }
           }
         }

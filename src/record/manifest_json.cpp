@@ -3,7 +3,7 @@
 #include <cmath>
 
 #include "record/files.h"
-#include "record/hash.h"
+#include "attention/hash.h"
 #include "record/json.h"
 #include "record/json_text.h"
 #include "record/manifest_fields.h"

@@ -2,7 +2,7 @@
 
 #include <fmt/format.h>
 
-#include "record/hash.h"
+#include "attention/hash.h"
 #include "record/schema.h"
 
 namespace attnbench {

@@ -78,6 +78,11 @@ std::string repro_command(const Case& spec, const SweepConfig& config) {
   line.flag("threads", spec.threads);
   if (!spec.capture) add_shape(line, p);
   if (p.causal) line.flag("causal", "on");
+  for (const KeyLengthsChoice& choice : config.key_lengths) {
+    if (choice.path.empty() || choice.lengths.name != p.key_lengths_name) continue;
+    line.flag("key-lengths", choice.path);
+    break;
+  }
   if (p.pass != Pass::fwd) line.flag("pass", to_string(p.pass));
   if (p.layout != Layout::bhnd) line.flag("layout", to_string(p.layout));
   if (spec.capture) {

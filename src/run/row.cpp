@@ -60,6 +60,7 @@ CaseAxes make_axes(const Case& spec, const std::string& isa) {
   axes.layout = to_string(p.layout);
   axes.isa = isa;
   axes.input = spec.input;
+  axes.mask = mask_text(p);
   axes.cache = to_string(spec.cache);
   axes.batch = p.batch;
   axes.heads_q = p.heads_q;

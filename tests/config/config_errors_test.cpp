@@ -9,7 +9,8 @@ namespace {
 
 constexpr const char* kKeys =
     "title, variants, shape, mode, seq, seq-k, seq-q, threads, batch, heads, kv-heads, dim, dim-v, "
-    "causal, pass, input, layout, cache, isa, scale, seed, target-ci, budget, timeout, "
+    "causal, key-lengths, pass, input, layout, cache, isa, scale, seed, target-ci, budget, "
+    "timeout, "
     "max-samples, memory-limit, counters, format, param";
 constexpr const char* kHeads =
     "integers from 1 to 4096, comma separated, and ranges FIRST:LAST:xFACTOR or FIRST:LAST:+STEP; "

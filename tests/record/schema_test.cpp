@@ -8,7 +8,7 @@
 
 #include "record/csv.h"
 #include "record/example.h"
-#include "record/hash.h"
+#include "attention/hash.h"
 
 namespace attnbench {
 namespace {

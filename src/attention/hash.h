@@ -1,4 +1,4 @@
-// FNV-1a, 64 bits: short, stable names for cases and machines. Not for anything adversarial.
+// FNV-1a, 64 bits: short, stable names for cases, machines and files. Not for anything adversarial.
 #pragma once
 
 #include <cstdint>
@@ -7,8 +7,9 @@
 
 namespace attnbench {
 
-constexpr std::uint64_t fnv1a64(std::string_view bytes) {
-  std::uint64_t hash = 0xcbf29ce484222325ULL;
+/// `hash` continues an earlier one.
+constexpr std::uint64_t fnv1a64(std::string_view bytes,
+                                std::uint64_t hash = 0xcbf29ce484222325ULL) {
   for (char c : bytes) {
     hash ^= static_cast<unsigned char>(c);
     hash *= 0x100000001b3ULL;
