@@ -129,13 +129,15 @@ void set_lengths(const SweepConfig& config, std::int64_t seq, std::int64_t seq_k
 std::vector<GroupKey> make_groups(const SweepConfig& config, const CaptureSet& captures) {
   std::vector<GroupKey> groups;
   // A capture has one shape: it takes part once for each pass and mask.
-  std::set<std::tuple<std::string, Pass, bool>> recorded;
+  std::set<std::tuple<std::string, Pass, bool, std::string>> recorded;
   const bool crossed = config.mode != Mode::decode && !config.seq_k.empty();
   for_each_shape(config, [&](const Problem& shape) {
     for (const std::string& input : config.input) {
       const auto found = captures.find(input);
       const auto capture = found == captures.end() ? nullptr : found->second;
-      if (is_capture(input) && !recorded.emplace(input, shape.pass, shape.causal).second) continue;
+      if (is_capture(input) &&
+          !recorded.emplace(input, shape.pass, shape.causal, shape.key_lengths_name).second)
+        continue;
       Problem problem = capture ? with_capture_shape(shape, *capture) : shape;
       for (const std::int64_t seq : config.seq) {
         for (const std::int64_t seq_k : crossed ? config.seq_k : std::vector<std::int64_t>{seq}) {
