@@ -12,6 +12,7 @@
 
 #include "cli/build_info.h"
 #include "cli/fit.h"
+#include "cli/gate.h"
 #include "cli/help.h"
 #include "cli/recommend.h"
 #include "cli/report.h"
@@ -26,7 +27,7 @@ struct Entry {
   std::unique_ptr<Command> (*make)();
 };
 
-constexpr std::array<Entry, 10> kCommands{{
+constexpr std::array<Entry, 11> kCommands{{
     {"list", "Every variant: family, exactness, growth laws, parameters.", false,
      make_list_command},
     {"describe", "One variant: formula, source, parameters, auxiliary tensors, cost at a shape.",
@@ -41,6 +42,8 @@ constexpr std::array<Entry, 10> kCommands{{
      make_fit_command},
     {"recommend", "The fastest variant for a problem, from a run; dispatch tables.", false,
      make_recommend_command},
+    {"gate", "Is this build slower than that one? An interleaved regression gate.", true,
+     make_gate_command},
     {"plot", "Draw the plots of a run (PNG and SVG).", false, make_plot_command},
     {"report", "One HTML page of a run: summary, plots, sortable tables.", false,
      make_report_command},

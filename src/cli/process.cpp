@@ -65,6 +65,8 @@ std::string environment_variable(const std::string& name) {
   return value == nullptr ? "" : value;
 }
 
+std::vector<std::string> process_environment() { return merged_environment({}); }
+
 std::string executable_folder() {
   std::error_code code;
   return std::filesystem::read_symlink("/proc/self/exe", code).parent_path().string();

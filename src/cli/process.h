@@ -19,6 +19,9 @@ Result<int> run_process(const std::vector<std::string>& command,
 /// An environment variable; empty when it is not set.
 std::string environment_variable(const std::string& name);
 
+/// All of this process's environment: "NAME=value".
+std::vector<std::string> process_environment();
+
 /// The folder that holds the running executable.
 std::string executable_folder();
 

@@ -12,20 +12,19 @@ bool is_plain(char c) {
          std::string_view("-_=.,:/+@%").find(c) != std::string_view::npos;
 }
 
-class CommandLine {
+class FlagList {
  public:
-  explicit CommandLine(std::string start) : text_(std::move(start)) {}
   void flag(std::string_view name, std::string_view value) {
-    text_ += fmt::format(" --{} {}", name, shell_word(value));
+    flags_.emplace_back(std::string(name), std::string(value));
   }
   void flag(std::string_view name, std::int64_t value) { flag(name, fmt::format("{}", value)); }
-  const std::string& text() const { return text_; }
+  CaseFlags take() { return std::move(flags_); }
 
  private:
-  std::string text_;
+  CaseFlags flags_;
 };
 
-void add_lengths(CommandLine& line, const Problem& p) {
+void add_lengths(FlagList& line, const Problem& p) {
   if (p.mode != Mode::self) line.flag("mode", to_string(p.mode));
   if (p.mode == Mode::decode) {
     line.flag("seq", p.seq_k);
@@ -37,7 +36,7 @@ void add_lengths(CommandLine& line, const Problem& p) {
 }
 
 /// What a recording decides itself.
-void add_shape(CommandLine& line, const Problem& p) {
+void add_shape(FlagList& line, const Problem& p) {
   if (p.batch != 1) line.flag("batch", p.batch);
   line.flag("heads", p.heads_q);
   if (p.heads_kv != p.heads_q) line.flag("kv-heads", p.heads_kv);
@@ -45,7 +44,7 @@ void add_shape(CommandLine& line, const Problem& p) {
   if (p.dim_v != p.dim_qk) line.flag("dim-v", p.dim_v);
 }
 
-void add_params(CommandLine& line, const Case& spec) {
+void add_params(FlagList& line, const Case& spec) {
   const VariantInfo& info = spec.variant->info();
   for (const auto& [name, value] : spec.params.all()) {
     const auto declared = std::ranges::find(info.params, name, &ParamSpec::name);
@@ -70,9 +69,9 @@ std::string shell_word(std::string_view text) {
   return quoted;
 }
 
-std::string repro_command(const Case& spec, const SweepConfig& config) {
+CaseFlags case_flags(const Case& spec, const SweepConfig& config) {
   const Problem& p = spec.problem;
-  CommandLine line("attnbench run");
+  FlagList line;
   line.flag("variants", spec.variant->info().name);
   add_lengths(line, p);
   line.flag("threads", spec.threads);
@@ -95,7 +94,15 @@ std::string repro_command(const Case& spec, const SweepConfig& config) {
   if (config.isa != "auto") line.flag("isa", config.isa);
   add_params(line, spec);
   line.flag("seed", fmt::format("{}", config.seed));
-  return line.text();
+  return line.take();
+}
+
+std::string repro_command(const Case& spec, const SweepConfig& config) {
+  std::string text = "attnbench run";
+  for (const auto& [name, value] : case_flags(spec, config)) {
+    text += fmt::format(" --{} {}", name, shell_word(value));
+  }
+  return text;
 }
 
 }  // namespace attnbench::run

@@ -9,7 +9,7 @@ import subprocess
 import pytest
 from conftest import REPOSITORY
 
-COMMANDS = ["list", "describe", "run", "verify", "eval", "machine", "plot",
+COMMANDS = ["list", "describe", "run", "verify", "eval", "machine", "gate", "plot",
             "report"]
 VARIANTS = {"full", "flash", "local", "sparse", "linformer", "performer"}
 
