@@ -9,6 +9,7 @@
 #include <ostream>
 #include <random>
 
+#include "attention/hash.h"
 #include "cli/data_files.h"
 #include "cli/gate_aa.h"
 #include "cli/gate_session.h"
@@ -16,7 +17,6 @@
 #include "cli/process.h"
 #include "cli/report.h"
 #include "record/files.h"
-#include "record/hash.h"
 #include "run/gate_child.h"
 
 namespace attnbench::cli {

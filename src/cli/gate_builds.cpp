@@ -9,11 +9,11 @@
 #include <optional>
 #include <vector>
 
+#include "attention/hash.h"
 #include "cli/build_info.h"
 #include "cli/process.h"
 #include "cli/report.h"
 #include "record/files.h"
-#include "record/hash.h"
 
 namespace attnbench::cli {
 namespace {

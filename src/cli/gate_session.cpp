@@ -23,8 +23,9 @@ using run::ChildFailure;
 
 /// A sample lasts at least this long, and 1000 steps of the clock.
 constexpr double kMinSample_s = 5e-3;
-/// Builds this close run the same number of iterations, so that nothing but the code differs.
-constexpr double kSameSpeed = 1.2;
+/// Builds this close run the same number of iterations, so that nothing but the code differs: a
+/// shorter sample has a larger share of what the first call after a switch costs.
+constexpr double kSameIterations = 4;
 constexpr std::size_t kMostPaddingBytes = 4096;
 
 template <class T>
@@ -123,14 +124,16 @@ std::optional<GateStopped> GateSession::prepare() {
       compared.cell = story_.cells.size();
       compared.flags = cell.flags;
       compared.label = label;
+      const auto iterations = [&](double call_s) {
+        return measure::inner_iterations(call_s, kMinSample_s, preflight.clock_resolution_s);
+      };
+      const double head_call_s = *cell.head.call_s;
       compared.call_s = *cell.base.call_s;
-      compared.base_iterations = compared.head_iterations =
-          measure::inner_iterations(compared.call_s, kMinSample_s, preflight.clock_resolution_s);
-      const double ratio = *cell.head.call_s / compared.call_s;
-      if (ratio > kSameSpeed || ratio < 1 / kSameSpeed) {
-        compared.head_iterations = measure::inner_iterations(*cell.head.call_s, kMinSample_s,
-                                                             preflight.clock_resolution_s);
-      }
+      const double faster_s = std::min(compared.call_s, head_call_s);
+      const double slower_s = std::max(compared.call_s, head_call_s);
+      const bool same = slower_s < kSameIterations * faster_s;
+      compared.base_iterations = iterations(same ? faster_s : compared.call_s);
+      compared.head_iterations = iterations(same ? faster_s : head_call_s);
       compared_.push_back(std::move(compared));
       threads = std::max(threads, cell.row.axes.threads);
     }
