@@ -11,6 +11,7 @@
 #include <new>
 
 #include "cli/build_info.h"
+#include "cli/compare.h"
 #include "cli/fit.h"
 #include "cli/gate.h"
 #include "cli/help.h"
@@ -27,7 +28,7 @@ struct Entry {
   std::unique_ptr<Command> (*make)();
 };
 
-constexpr std::array<Entry, 11> kCommands{{
+constexpr auto kCommands = std::to_array<Entry>({
     {"list", "Every variant: family, exactness, growth laws, parameters.", false,
      make_list_command},
     {"describe", "One variant: formula, source, parameters, auxiliary tensors, cost at a shape.",
@@ -42,12 +43,14 @@ constexpr std::array<Entry, 11> kCommands{{
      make_fit_command},
     {"recommend", "The fastest variant for a problem, from a run; dispatch tables.", false,
      make_recommend_command},
+    {"compare", "Stored runs against a new one, cell by cell: slower, missing, failing?", false,
+     make_compare_command},
     {"gate", "Is this build slower than that one? An interleaved regression gate.", true,
      make_gate_command},
     {"plot", "Draw the plots of a run (PNG and SVG).", false, make_plot_command},
     {"report", "One HTML page of a run: summary, plots, sortable tables.", false,
      make_report_command},
-}};
+});
 
 constexpr const char* kDescription =
     "Benchmarks attention variants on CPUs: time and memory against sequence length, threads and "

@@ -67,4 +67,7 @@ struct Manifest {
   std::string fingerprint() const;
 };
 
+/// What differs between two fingerprints, one "cpu_model: A | B" each; none where they are equal.
+std::vector<std::string> fingerprint_differences(const Manifest& a, const Manifest& b);
+
 }  // namespace attnbench

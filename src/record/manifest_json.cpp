@@ -152,16 +152,47 @@ void read_tool(const ManifestFields& json, Manifest::Tool& tool) {
   json.read("flags", tool.flags);
 }
 
+/// What two runs must have in common to be compared.
+OrderedJson identity_json(const Manifest& manifest) {
+  OrderedJson identity = machine_json(manifest.machine);
+  identity.erase("memory_bytes");
+  identity["compiler"] = manifest.tool.compiler;
+  identity["flags"] = manifest.tool.flags;
+  identity["libraries"] = map_json(manifest.libraries);
+  identity["isa"] = manifest.isa;
+  return identity;
+}
+
 }  // namespace
 
 std::string Manifest::fingerprint() const {
-  OrderedJson identity = machine_json(machine);
-  identity.erase("memory_bytes");
-  identity["compiler"] = tool.compiler;
-  identity["flags"] = tool.flags;
-  identity["libraries"] = map_json(libraries);
-  identity["isa"] = isa;
-  return hex16(fnv1a64(dump_json(identity)));
+  return hex16(fnv1a64(dump_json(identity_json(*this))));
+}
+
+std::vector<std::string> fingerprint_differences(const Manifest& a, const Manifest& b) {
+  const OrderedJson left = identity_json(a), right = identity_json(b);
+  const auto text = [](const OrderedJson& value) {
+    if (value.is_null()) return std::string("unknown");
+    return value.is_string() ? value.get<std::string>() : value.dump();
+  };
+  std::vector<std::string> differences;
+  for (const auto& [key, value] : left.items()) {
+    if (value == right[key]) continue;
+    if (key != "libraries") {
+      differences.push_back(fmt::format("{}: {} | {}", key, text(value), text(right[key])));
+      continue;
+    }
+    std::map<std::string, std::pair<std::string, std::string>> versions;
+    for (const auto& [name, version] : a.libraries) versions[name].first = version;
+    for (const auto& [name, version] : b.libraries) versions[name].second = version;
+    for (const auto& [name, pair] : versions) {
+      if (pair.first == pair.second) continue;
+      differences.push_back(fmt::format("{}: {} | {}", name,
+                                        pair.first.empty() ? "none" : pair.first,
+                                        pair.second.empty() ? "none" : pair.second));
+    }
+  }
+  return differences;
 }
 
 std::string manifest_to_json(const Manifest& manifest) {

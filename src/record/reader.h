@@ -24,6 +24,8 @@ class TableReader {
 
   /// The next row, or false after the last.
   Result<bool> next(Row& row);
+  /// "summary.csv:7: ", of the row given out last.
+  std::string where() const { return csv_.where(); }
 
  private:
   explicit TableReader(CsvReader csv) : csv_(std::move(csv)) {}
