@@ -9,8 +9,8 @@ import subprocess
 import pytest
 from conftest import REPOSITORY
 
-COMMANDS = ["list", "describe", "run", "verify", "eval", "machine", "gate", "plot",
-            "report"]
+COMMANDS = ["list", "describe", "run", "verify", "eval", "machine", "compare", "gate",
+            "plot", "report"]
 VARIANTS = {"full", "flash", "local", "sparse", "linformer", "performer"}
 
 
