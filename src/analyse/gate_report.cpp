@@ -15,6 +15,8 @@ std::optional<double> finite_ratio(double log_ratio) {
   return std::exp(log_ratio);
 }
 
+constexpr const char* kMeanLabel = "geometric mean of all cells";
+
 std::string percent(double fraction) { return fmt::format("{:+.1f}%", 100 * fraction); }
 std::string percent_of_log(double log_ratio) { return percent(std::expm1(log_ratio)); }
 
@@ -75,7 +77,7 @@ CheckRow row_of(const GateCell& cell, const GateResult& result) {
 
 CheckRow mean_row(const GateSettings& settings, const GateResult& result) {
   CheckRow row;
-  row.label = "geometric mean of all cells";
+  row.label = kMeanLabel;
   row.ratio = finite_ratio(result.mean_estimate);
   row.low = finite_ratio(result.mean_low);
   row.p_value = result.mean_p_value;
@@ -141,17 +143,20 @@ std::string outcome_of(const GateResult& result, const CheckReport& report) {
   }
   if (report.exit_code == 3) return "INCONCLUSIVE: " + why_inconclusive(result, report);
   if (report.exit_code == 0) return "PASS";
+  const bool mean_failed = std::ranges::any_of(report.rows, [](const CheckRow& row) {
+    return row.label == kMeanLabel && row.verdict == CheckVerdict::regression;
+  });
   std::string text;
   for (const auto& [verdict, word] :
        {std::pair{CheckVerdict::regression, "slower"}, std::pair{CheckVerdict::failed, "failing"},
         std::pair{CheckVerdict::missing, "missing"}}) {
     std::size_t count = count_rows(report, verdict);
-    if (verdict == CheckVerdict::regression && result.mean_failed) --count;
+    if (verdict == CheckVerdict::regression && mean_failed) --count;
     if (count > 0) {
       text += fmt::format("{}{} {}", text.empty() ? "" : ", ", counted(count, "cell"), word);
     }
   }
-  if (result.mean_failed) text += text.empty() ? "all cells together slower" : ", all slower";
+  if (mean_failed) text += text.empty() ? "all cells together slower" : ", all slower";
   return "REGRESSION: " + text;
 }
 
@@ -221,6 +226,14 @@ CheckReport gate_report(const GateSettings& settings, const GateResult& result,
   add_summary(settings, result, report);
   add_figures(settings, result, report);
   return report;
+}
+
+void conclude_gate(const GateResult& result, CheckReport& report) {
+  const bool unproven = !result.aa.ran || !result.positive.ran || !result.positive.as_expected;
+  report.exit_code = exit_code_of_rows(report);
+  if (report.exit_code == 0 && (result.too_noisy || unproven)) report.exit_code = 3;
+  if (result.aa.ran && !result.aa.as_expected) report.exit_code = 4;
+  report.outcome = outcome_of(result, report);
 }
 
 }  // namespace attnbench::analyse

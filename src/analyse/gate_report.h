@@ -38,4 +38,7 @@ struct GateStory {
 CheckReport gate_report(const GateSettings& settings, const GateResult& result,
                         const GateStory& story);
 
+/// Works out outcome and exit code again, after rows became `accepted`.
+void conclude_gate(const GateResult& result, CheckReport& report);
+
 }  // namespace attnbench::analyse

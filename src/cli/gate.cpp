@@ -1,21 +1,23 @@
 #include "cli/gate.h"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
-#include <cstdlib>
 #include <filesystem>
 #include <iostream>
 #include <ostream>
 #include <random>
 
+#include "analyse/compare.h"
 #include "attention/hash.h"
+#include "cli/accept.h"
 #include "cli/data_files.h"
 #include "cli/gate_aa.h"
+#include "cli/gate_exact.h"
 #include "cli/gate_session.h"
 #include "cli/help.h"
 #include "cli/process.h"
 #include "cli/report.h"
+#include "cli/scratch_folder.h"
 #include "record/files.h"
 #include "run/gate_child.h"
 
@@ -36,43 +38,12 @@ constexpr const char* kExamples =
     "  attnbench gate ab --base main --extra-budget 5m             # this build; insists on an "
     "answer\n"
     "  attnbench gate ab --base main --inject 'flash *=5%'         # a drill: must fail\n"
+    "  attnbench gate ab --base main --metric instructions,workspace   # counts, no noise\n"
     "  attnbench gate aa --runs 60 --out results/gate-aa           # again to go on\n"
     "\n"
     "Exit codes: 0 not slower; 1 slower, missing or newly failing; 2 usage or file error;\n"
     "3 inconclusive, or the known slowdown was not found; 4 a copy of the base differs from it;\n"
     "130 interrupted, without a report.";
-
-/// A folder of its own below the system's temporary one; gone with the object.
-class ScratchFolder {
- public:
-  static Result<ScratchFolder> make() {
-    std::error_code code;
-    std::string pattern = (fs::temp_directory_path(code) / "attnbench-gate-XXXXXX").string();
-    if (code || ::mkdtemp(pattern.data()) == nullptr) {
-      return io_error("no temporary folder can be made: " + pattern);
-    }
-    return ScratchFolder(pattern);
-  }
-  ~ScratchFolder() {
-    std::error_code ignored;
-    if (!path_.empty()) fs::remove_all(path_, ignored);
-  }
-  ScratchFolder(ScratchFolder&& other) noexcept : path_(std::exchange(other.path_, {})) {}
-  ScratchFolder& operator=(ScratchFolder&&) = delete;
-
-  /// A copy of a program; its path.
-  Result<std::string> copy_of(const std::string& program) const {
-    const std::string target = (fs::path(path_) / "copy").string();
-    std::error_code code;
-    fs::copy_file(program, target, fs::copy_options::overwrite_existing, code);
-    if (code) return io_error(program + " cannot be copied: " + code.message());
-    return target;
-  }
-
- private:
-  explicit ScratchFolder(std::string path) : path_(std::move(path)) {}
-  std::string path_;
-};
 
 std::uint64_t fresh_seed() {
   std::random_device device;
@@ -99,6 +70,9 @@ class GateCommand final : public Command {
  private:
   ExitCode serve(const Context& context) const;
   ExitCode compare_builds(const Context& context);
+  ExitCode compare_counts(const Context& context, const GateMetrics& metrics);
+  Status no_timed_flags() const;
+  ExitCode stopped(const Context& context, const GateStopped& stop) const;
   ExitCode measure_itself(const Context& context);
   Result<GateOptions> options(const Context& context, const InterruptGuard& guard);
   Result<analyse::GateSettings> settings() const;
@@ -106,7 +80,7 @@ class GateCommand final : public Command {
   ExitCode write_and_print(const Context& context, const CheckReport& report) const;
 
   std::string mode_, base_, head_, config_ = "ci", margin_, alpha_, budget_, extra_, out_;
-  std::string progress_ = "auto", seed_;
+  std::string progress_ = "auto", seed_, metric_ = "time", accept_;
   std::vector<std::string> injections_;
   int runs_ = 60;
   bool quiet_ = false;
@@ -127,9 +101,13 @@ void GateCommand::declare(CLI::App& app) {
            "The cells, as in 'run' (TOML, or the name of one that comes with the tool). "
            "Default: ci.",
            "Input");
+  add_text(app, "--accept", accept_, "FILE", "Accepted slowdowns (TOML, docs/ci.md).", "Input");
+  add_text(app, "--metric", metric_, "LIST",
+           "time; or instructions, workspace or both: counted once, exact. Default: time.",
+           "Decision");
   add_text(app, "--margin", margin_, "FRACTION",
            "A cell may be so much slower; a pass shows that it is slower by less than 5/3 of it. "
-           "Default: 3%.",
+           "Default: 3%. Of counts: 1% for instructions, 0 for workspace.",
            "Decision");
   add_text(app, "--alpha", alpha_, "FRACTION",
            "Chance of a failure when nothing changed, at most. Default: 1%.", "Decision");
@@ -261,11 +239,58 @@ ExitCode GateCommand::write_and_print(const Context& context, const CheckReport&
   return static_cast<ExitCode>(report.exit_code);
 }
 
+ExitCode GateCommand::stopped(const Context& context, const GateStopped& stop) const {
+  if (!stop.interrupted) return fail(context, stop.error);
+  context.err << "attnbench: interrupted: a gate that is not finished has no report\n";
+  return ExitCode::interrupted;
+}
+
+/// An error when a flag is given that means nothing without times.
+Status GateCommand::no_timed_flags() const {
+  for (const auto& [name, given] :
+       {std::pair{"--alpha", !alpha_.empty()}, std::pair{"--budget", !budget_.empty()},
+        std::pair{"--extra-budget", !extra_.empty()}, std::pair{"--inject", !injections_.empty()},
+        std::pair{"--seed", !seed_.empty()}}) {
+    if (given) return usage_error(fmt::format("{} is for --metric time alone", name));
+  }
+  return ok_status();
+}
+
+ExitCode GateCommand::compare_counts(const Context& context, const GateMetrics& metrics) {
+  const std::string help = "'attnbench gate --help' shows what is accepted";
+  if (const Status plain = no_timed_flags(); !plain) return fail(context, plain.error(), help);
+  const auto accepted = accepted_of_flag(accept_);
+  if (!accepted) return fail(context, accepted.error());
+  const InterruptGuard guard;
+  auto chosen = options(context, guard);
+  if (guard.interrupted()) return ExitCode::interrupted;
+  if (!chosen) return fail(context, chosen.error(), help);
+  if (const Status cleared = clear_old_reports(); !cleared) return fail(context, cleared.error());
+  ExactGateOptions exact{std::move(chosen->base),
+                         std::move(chosen->head),
+                         std::move(chosen->config),
+                         metrics,
+                         std::nullopt,
+                         chosen->style};
+  if (!margin_.empty()) exact.margin = chosen->settings.margin;
+  auto outcome = run_exact_gate(context, exact, guard);
+  if (const auto* stop = std::get_if<GateStopped>(&outcome)) return stopped(context, *stop);
+  auto& report = std::get<CheckReport>(outcome);
+  apply_accepted(*accepted, today_utc(), report);
+  analyse::conclude(report);
+  return write_and_print(context, report);
+}
+
 ExitCode GateCommand::compare_builds(const Context& context) {
   const std::string help = "'attnbench gate --help' shows what is accepted";
   if (base_.empty()) {
     return fail_usage(context, "gate ab: --base BUILD is required: what to compare with", help);
   }
+  const auto metrics = parse_gate_metrics(metric_);
+  if (!metrics) return fail(context, metrics.error(), help);
+  if (metrics->exact()) return compare_counts(context, *metrics);
+  const auto accepted = accepted_of_flag(accept_);
+  if (!accepted) return fail(context, accepted.error());
   const InterruptGuard guard;
   auto chosen = options(context, guard);
   if (guard.interrupted()) return ExitCode::interrupted;
@@ -276,14 +301,12 @@ ExitCode GateCommand::compare_builds(const Context& context) {
   const auto copy = scratch->copy_of(chosen->base.binary);
   if (!copy) return fail(context, copy.error());
   auto outcome = GateSession(context, std::move(*chosen), *copy, guard).run();
-  if (const auto* stop = std::get_if<GateStopped>(&outcome)) {
-    if (stop->interrupted) {
-      context.err << "attnbench: interrupted: a gate that is not finished has no report\n";
-      return ExitCode::interrupted;
-    }
-    return fail(context, stop->error);
+  if (const auto* stop = std::get_if<GateStopped>(&outcome)) return stopped(context, *stop);
+  auto& run = std::get<GateRun>(outcome);
+  if (!accepted->empty()) {
+    apply_accepted(*accepted, today_utc(), run.report);
+    analyse::conclude_gate(run.result, run.report);
   }
-  const auto& run = std::get<GateRun>(outcome);
   if (!out_.empty()) {
     std::error_code code;
     fs::create_directories(out_, code);
@@ -299,9 +322,11 @@ ExitCode GateCommand::measure_itself(const Context& context) {
   if (out_.empty()) {
     return fail_usage(context, "gate aa: --out DIR is required: it keeps the finished gates", help);
   }
-  if (!head_.empty() || !injections_.empty()) {
+  if (!head_.empty() || !injections_.empty() || metric_ != "time" || !accept_.empty()) {
     return fail_usage(context,
-                      "gate aa: compares --base with itself; --head and --inject are of ab", help);
+                      "gate aa: times --base against itself; --head, --inject, --metric and "
+                      "--accept are of ab",
+                      help);
   }
   if (runs_ < 1) return fail_usage(context, "--runs: accepted: at least 1", help);
   head_ = base_;

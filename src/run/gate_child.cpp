@@ -4,11 +4,13 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
 #include <stdexcept>
 #include <vector>
 
 #include "kernels/isa.h"
 #include "measure/clock.h"
+#include "measure/instruction_count.h"
 #include "measure/policy.h"
 #include "record/json.h"
 #include "record/json_text.h"
@@ -57,6 +59,12 @@ class GateChild::Impl {
     if (what == "prepare") return prepare(request);
     if (what == "time") return time(request);
     if (what == "calibrate") return calibrate(request);
+    if (what == "count") return count(request);
+    if (what == "workspace") {
+      ReadyCell& cell = find(request);
+      cell.repeat(1, arenas_);
+      return {{"workspace_bytes", cell.workspace_peak_bytes()}};
+    }
     if (what == "drop") {
       cells_.erase(request.at("id").get<std::string>());
       return Json::object();
@@ -152,7 +160,37 @@ class GateChild::Impl {
     return {{"call_s", measure::median(call_times)}, {"unit_s", measure::median(unit_times)}};
   }
 
+  /// Instructions of a call: the difference between counts of one and of none, in which what the
+  /// counting costs cancels. Interrupts only add, so that the least of several counts is taken
+  /// where there are any.
+  Json count(const Json& request) {
+    ReadyCell& cell = find(request);
+    const auto file = request.value("callgrind", std::string());
+    if (!counter_ || file != counted_file_) {
+      counter_.emplace(file);
+      counted_file_ = file;
+    }
+    constexpr int kPerfRepeats = 5;
+    const int repeats = file.empty() ? kPerfRepeats : 1;
+    const auto least = [&](std::int64_t calls) {
+      std::optional<std::int64_t> found;
+      for (int i = 0; i < repeats; ++i) {
+        const auto counted = counter_->count([&] { cell.repeat(calls, arenas_); });
+        if (!counted) throw Refusal{unsupported_error(counter_->refusal())};
+        found = std::min(found.value_or(*counted), *counted);
+      }
+      return *found;
+    };
+    cell.repeat(1, arenas_);  // What only a first call does is not counted.
+    const std::int64_t nothing = least(0);
+    return {{"instructions", least(1) - nothing},
+            {"source", counter_->source()},
+            {"isa", kernels::active_isa()}};
+  }
+
   const Registry& registry_;
+  std::optional<measure::InstructionCounter> counter_;
+  std::string counted_file_;
   ArenaPool arenas_;
   InputPool pool_;
   std::map<std::string, std::unique_ptr<ReadyCell>> cells_;

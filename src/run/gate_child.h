@@ -10,6 +10,11 @@
 //                          one warm call, then a sample; seconds per call, wall and CPU
 //   {"do": "calibrate", "id": "a"}                      seconds of a call and of a unit of extra
 //   work
+//   {"do": "count", "id": "a", "callgrind": FILE}
+//                          instructions of a call, the source of the count, the instruction set;
+//                          with "callgrind" the child runs under it and FILE is its output file
+//   {"do": "workspace", "id": "a"}
+//                          bytes of workspace that a call takes
 //   {"do": "drop", "id": "a"}
 #pragma once
 

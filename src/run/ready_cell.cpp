@@ -127,4 +127,11 @@ measure::TimedSample ReadyCell::time(std::int64_t iterations, std::int64_t extra
   return sampler_->sample(iterations);
 }
 
+void ReadyCell::repeat(std::int64_t calls, ArenaPool& arenas) {
+  Executor& executor = arenas.at(spec().threads);
+  for (std::int64_t i = 0; i < calls; ++i) {
+    prepared_->run(rotation_->next(spec().cache), output_.view(), executor);
+  }
+}
+
 }  // namespace attnbench::run

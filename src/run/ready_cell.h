@@ -36,6 +36,10 @@ class ReadyCell {
   Status verify(std::int64_t rows, ArenaPool& arenas);
   /// One warm call, then `iterations` calls, each followed by so many units of extra work.
   measure::TimedSample time(std::int64_t iterations, std::int64_t extra_units, ArenaPool& arenas);
+  /// So many calls and nothing else, for counting what they execute.
+  void repeat(std::int64_t calls, ArenaPool& arenas);
+  /// The most workspace that a call has taken so far.
+  std::size_t workspace_peak_bytes() const { return prepared_->workspace().peak_bytes(); }
 
   const Case& spec() const { return plan_.cases.front(); }
 
