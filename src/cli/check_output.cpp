@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <filesystem>
 #include <ostream>
 
 #include "cli/report.h"
@@ -57,6 +58,17 @@ ExitCode put_report(const Context& context, const CheckReport& report,
     }
   }
   return static_cast<ExitCode>(report.exit_code);
+}
+
+Status clear_check_files(const std::string& folder) {
+  if (folder.empty()) return ok_status();
+  for (const char* name : {"check.json", "check.md", "check.xml"}) {
+    const std::filesystem::path path = std::filesystem::path(folder) / name;
+    std::error_code code;
+    std::filesystem::remove(path, code);
+    if (code) return io_error(fmt::format("{}: {}", path.string(), code.message()));
+  }
+  return ok_status();
 }
 
 }  // namespace attnbench::cli

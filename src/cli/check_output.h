@@ -21,4 +21,8 @@ Result<std::vector<std::string>> parse_check_formats(const std::string& text);
 ExitCode put_report(const Context& context, const CheckReport& report,
                     const std::vector<std::string>& formats, const std::string& folder);
 
+/// Removes the check.json, check.md and check.xml of an earlier check from `folder`: should this
+/// one not come to its end, they must not be taken for its reports. Nothing for an empty name.
+Status clear_check_files(const std::string& folder);
+
 }  // namespace attnbench::cli

@@ -204,6 +204,9 @@ ExitCode CompareCommand::execute(const Context& context) {
   if (!accepted) return fail(context, accepted.error());
   auto sides = find();
   if (!sides) return fail(context, sides.error(), help);
+  if (const Status cleared = clear_check_files(out_); !cleared) {
+    return fail(context, cleared.error());
+  }
   // Cells of machines with other instruction sets can be shown side by side, never judged.
   analyse::CellTable table(advisory_);
   if (const Status done = read(*sides, table); !done) return fail(context, done.error());

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import random
+import signal
 import time
 import xml.etree.ElementTree as ElementTree
 
@@ -289,6 +291,27 @@ def test_formats_and_files(run, stored):
     assert suite.get("tests") == "31" and suite.get("failures") == "1"
     failing = [case for case in suite.iter("testcase") if case.find("failure") is not None]
     assert [case.get("name").split(" B=")[0] for case in failing] == ["flash N=1024"]
+
+
+def test_a_comparison_that_does_not_end_leaves_no_report(run, stored):
+    out = run.folder / "out"
+    new = one_run(run.folder, "new", 100)
+    run("compare", stored, new, "--out", out, code=0)
+    assert {path.name for path in out.iterdir()} == {"check.json", "check.md", "check.xml"}
+    # A read that blocks, in the middle of the rows.
+    pipe = run.folder / "rows.csv"
+    os.mkfifo(pipe)
+    process = run.start("compare", stored, pipe, "--out", out)
+    with pipe.open("wb") as stream:
+        stream.write((new / "summary.csv").read_bytes()[:3000])
+        stream.flush()
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+    assert not list(out.iterdir())
+
+    run("compare", stored, new, "--out", out, code=0)
+    run("compare", stored, edited(run, stored, HOSTILE["nan"][0]), "--out", out, code=2)
+    assert not list(out.iterdir())
 
 
 def steeper(rows):
