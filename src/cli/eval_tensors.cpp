@@ -147,8 +147,9 @@ Result<AuxSet> load_aux(const VariantInfo& info, const std::vector<std::string>&
   }
   AuxSet aux;
   for (const auto& [name, path] : *files) {
-    const auto spec = std::find_if(info.aux.begin(), info.aux.end(),
-                                   [&](const AuxSpec& each) { return each.name == name; });
+    const auto spec =
+        std::find_if(info.aux.begin(), info.aux.end(),
+                     [&name = name](const AuxSpec& each) { return each.name == name; });
     if (spec == info.aux.end()) {
       const auto nearest = nearest_word(name, known);
       return usage_error(fmt::format("--aux: {} has no auxiliary tensor '{}'; accepted: {}{}",

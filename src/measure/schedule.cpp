@@ -62,7 +62,8 @@ double SweepBudget::expected_left_s(double elapsed_s) const {
   return std::min(wanted, std::max(left_s(elapsed_s), 0.0));
 }
 
-GroupSchedule::GroupSchedule(Limits limits, std::vector<double> sample_cost_s, std::uint64_t seed)
+GroupSchedule::GroupSchedule(Limits limits, const std::vector<double>& sample_cost_s,
+                             std::uint64_t seed)
     : limits_(limits), state_(sample_cost_s.size(), Stop::no), seed_(seed) {
   for (double cost_s : sample_cost_s) {
     Case c;

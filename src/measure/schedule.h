@@ -59,7 +59,7 @@ class GroupSchedule {
     double time_s = 10;  ///< For all cases together.
   };
   /// `sample_cost_s`: what one sample of each case will cost, by its pilot.
-  GroupSchedule(Limits limits, std::vector<double> sample_cost_s, std::uint64_t seed);
+  GroupSchedule(Limits limits, const std::vector<double>& sample_cost_s, std::uint64_t seed);
 
   /// The cases to sample now, in this order. The first round has every case, whatever the time.
   /// Empty when all have stopped.
