@@ -97,7 +97,7 @@ std::vector<std::size_t> rows_by_severity(const CheckReport& report);
 std::string check_console(const CheckReport& report, std::size_t most_rows = 200);
 
 /// GitHub refuses job summaries above 1 MiB.
-inline constexpr std::size_t kMostMarkdownBytes = 900 * 1024;
+inline constexpr std::size_t kMostMarkdownBytes = std::size_t{900} * 1024;
 
 /// GitHub Markdown of at most `most_bytes` bytes: where the table would be larger, passing rows are
 /// left out first, then the next best, and the text says how many.
