@@ -31,37 +31,105 @@ struct NarrowBuffers {
   float sum[kNarrowLanes];
 };
 
-/// scores[lane][j] = q[lane] . k[j] for a block of keys, two keys at a time.
+// Register tiles: keys x lanes for scores, lanes x 4 vectors for values, in 32 registers or 16.
+constexpr int kScoreLanes = 4;
+#if HWY_TARGET <= HWY_AVX3
+constexpr int kScoreKeys = 4;
+constexpr int kValueLanes = 4;
+#else
+constexpr int kScoreKeys = 2;
+constexpr int kValueLanes = 2;
+#endif
+constexpr int kValueVectors = 4;
+
+/// to[i] = the sum of x[i], for four vectors: with a quarter of the shuffles of four separate sums.
+template <class D>
+HWY_INLINE void store_four_sums([[maybe_unused]] D d, const hn::Vec<D>* x, float* to) {
+#if HWY_TARGET == HWY_SCALAR
+  for (int i = 0; i < 4; ++i) to[i] = hn::GetLane(x[i]);
+#else
+  if constexpr (hn::MaxLanes(d) > 4) {
+    const hn::Half<D> half;
+    hn::Vec<hn::Half<D> > y[4];
+    for (int i = 0; i < 4; ++i) {
+      y[i] = hn::Add(hn::LowerHalf(half, x[i]), hn::UpperHalf(half, x[i]));
+    }
+    store_four_sums(half, y, to);
+  } else {
+    const hn::RepartitionToWide<D> d2;
+    const auto ab = hn::Add(hn::InterleaveLower(d, x[0], x[1]), hn::InterleaveUpper(d, x[0], x[1]));
+    const auto cd = hn::Add(hn::InterleaveLower(d, x[2], x[3]), hn::InterleaveUpper(d, x[2], x[3]));
+    const auto low = hn::InterleaveLower(d2, hn::BitCast(d2, ab), hn::BitCast(d2, cd));
+    const auto high = hn::InterleaveUpper(d2, hn::BitCast(d2, ab), hn::BitCast(d2, cd));
+    hn::StoreU(hn::Add(hn::BitCast(d, low), hn::BitCast(d, high)), d, to);
+  }
+#endif
+}
+
+/// scores[lane][j] = q[lane] . k[j] for lanes [first, first + L), a few keys at a time.
 template <int L>
-HWY_INLINE void narrow_scores(const float* k, std::ptrdiff_t k_stride, std::ptrdiff_t keys,
-                              std::ptrdiff_t dim, const NarrowBuffers& b) {
+HWY_INLINE void narrow_score_lanes(const float* k, std::ptrdiff_t k_stride, std::ptrdiff_t keys,
+                                   std::ptrdiff_t dim, int first, const NarrowBuffers& b) {
   const hn::ScalableTag<float> d;
   using Vec = hn::Vec<decltype(d)>;
+  // One query has little to do for each key, and two rows at a time then arrive faster than four.
+  constexpr int kKeys = L == 1 ? 2 : kScoreKeys;
+  constexpr int kSums = (L * kKeys + 3) / 4 * 4;
   const auto lanes = static_cast<std::ptrdiff_t>(hn::Lanes(d));
   const std::ptrdiff_t whole = dim / lanes * lanes;
   const auto tail = hn::FirstN(d, static_cast<std::size_t>(dim - whole));
-  for (std::ptrdiff_t j = 0; j < keys; j += 2) {
-    const float* k0 = k + j * k_stride;
-    const float* k1 = j + 1 < keys ? k0 + k_stride : k0;
-    Vec acc0[L], acc1[L];
+  const float* queries = b.q + first * b.q_stride;
+  for (std::ptrdiff_t j = 0; j < keys; j += kKeys) {
+    // Beyond the last key it is taken again; what comes of it is overwritten.
+    const float* rows[kKeys];
 #pragma GCC unroll 4
-    for (int lane = 0; lane < L; ++lane) acc0[lane] = acc1[lane] = hn::Zero(d);
+    for (int i = 0; i < kKeys; ++i) rows[i] = k + std::min(j + i, keys - 1) * k_stride;
+    Vec acc[kSums];  // By lane, then key.
+#pragma GCC unroll 16
+    for (int i = 0; i < kSums; ++i) acc[i] = hn::Zero(d);
     for (std::ptrdiff_t at = 0; at < dim; at += lanes) {
-      const Vec x0 = at < whole ? hn::LoadU(d, k0 + at) : hn::MaskedLoad(tail, d, k0 + at);
-      const Vec x1 = at < whole ? hn::LoadU(d, k1 + at) : hn::MaskedLoad(tail, d, k1 + at);
+      Vec x[kKeys];
+#pragma GCC unroll 4
+      for (int i = 0; i < kKeys; ++i) {
+        x[i] = at < whole ? hn::LoadU(d, rows[i] + at) : hn::MaskedLoad(tail, d, rows[i] + at);
+      }
 #pragma GCC unroll 4
       for (int lane = 0; lane < L; ++lane) {
-        const Vec q = hn::Load(d, b.q + lane * b.q_stride + at);
-        acc0[lane] = hn::MulAdd(q, x0, acc0[lane]);
-        acc1[lane] = hn::MulAdd(q, x1, acc1[lane]);
+        const Vec q = hn::Load(d, queries + lane * b.q_stride + at);
+#pragma GCC unroll 4
+        for (int i = 0; i < kKeys; ++i) {
+          acc[lane * kKeys + i] = hn::MulAdd(q, x[i], acc[lane * kKeys + i]);
+        }
       }
     }
+    float* to = b.scores + first * kKeyBlock + j;
+    if constexpr (kKeys == 4) {
 #pragma GCC unroll 4
-    for (int lane = 0; lane < L; ++lane) {
-      float* row = b.scores + lane * kKeyBlock + j;
-      row[0] = hn::GetLane(hn::SumOfLanes(d, acc0[lane]));
-      if (j + 1 < keys) row[1] = hn::GetLane(hn::SumOfLanes(d, acc1[lane]));
+      for (int lane = 0; lane < L; ++lane) {
+        store_four_sums(d, acc + 4 * lane, to + lane * kKeyBlock);
+      }
+    } else {
+      float sums[kSums];
+#pragma GCC unroll 4
+      for (int i = 0; i < kSums; i += 4) store_four_sums(d, acc + i, sums + i);
+      for (int lane = 0; lane < L; ++lane) {
+        std::copy_n(sums + lane * kKeys, kKeys, to + lane * kKeyBlock);
+      }
     }
+  }
+}
+
+/// scores[lane][j] = q[lane] . k[j] for a block of keys: the keys come from memory for the first
+/// lanes, and from the nearest cache for the others.
+template <int L>
+HWY_INLINE void narrow_scores(const float* k, std::ptrdiff_t k_stride, std::ptrdiff_t keys,
+                              std::ptrdiff_t dim, const NarrowBuffers& b) {
+  int lane = 0;
+  for (; lane + kScoreLanes <= L; lane += kScoreLanes) {
+    narrow_score_lanes<kScoreLanes>(k, k_stride, keys, dim, lane, b);
+  }
+  if constexpr (L % kScoreLanes > 0) {
+    narrow_score_lanes<L % kScoreLanes>(k, k_stride, keys, dim, lane, b);
   }
 }
 
@@ -91,26 +159,29 @@ HWY_INLINE float narrow_softmax(float* scores, std::ptrdiff_t keys, float& maxim
   return factor;
 }
 
-/// acc[lane][at, at + V vectors) = acc * factor + sum over j of weight[lane][j] v[j].
+/// acc[lane][at, at + V vectors) = acc * factor + sum over j of weight[lane][j] v[j], for lanes
+/// [first, first + L).
 template <int L, int V>
-HWY_INLINE void narrow_values(const float* v, std::ptrdiff_t v_stride, std::ptrdiff_t keys,
-                              std::ptrdiff_t at, std::ptrdiff_t dim, const float* factor,
-                              const NarrowBuffers& b) {
+HWY_INLINE void narrow_value_lanes(const float* v, std::ptrdiff_t v_stride, std::ptrdiff_t keys,
+                                   std::ptrdiff_t at, std::ptrdiff_t dim, int first,
+                                   const float* factor, const NarrowBuffers& b) {
   const hn::ScalableTag<float> d;
   using Vec = hn::Vec<decltype(d)>;
   const auto lanes = static_cast<std::ptrdiff_t>(hn::Lanes(d));
   Vec acc[L][V];
+  float* to = b.acc + first * b.acc_stride + at;
 #pragma GCC unroll 4
   for (int lane = 0; lane < L; ++lane) {
 #pragma GCC unroll 4
     for (int i = 0; i < V; ++i) {
-      acc[lane][i] = hn::Mul(hn::Set(d, factor[lane]),
-                             hn::Load(d, b.acc + lane * b.acc_stride + at + i * lanes));
+      acc[lane][i] = hn::Mul(hn::Set(d, factor[first + lane]),
+                             hn::Load(d, to + lane * b.acc_stride + i * lanes));
     }
   }
   // Only the last vector of a row can be partial, and it comes here alone (V = 1).
   const bool partial = at + V * lanes > dim;
   const auto mask = hn::FirstN(d, static_cast<std::size_t>(partial ? dim - at : lanes));
+  const float* weights = b.scores + first * kKeyBlock;
   for (std::ptrdiff_t j = 0; j < keys; ++j) {
     const float* row = v + j * v_stride + at;
     Vec x[V];
@@ -120,7 +191,7 @@ HWY_INLINE void narrow_values(const float* v, std::ptrdiff_t v_stride, std::ptrd
     }
 #pragma GCC unroll 4
     for (int lane = 0; lane < L; ++lane) {
-      const Vec weight = hn::Set(d, b.scores[lane * kKeyBlock + j]);
+      const Vec weight = hn::Set(d, weights[lane * kKeyBlock + j]);
 #pragma GCC unroll 4
       for (int i = 0; i < V; ++i) acc[lane][i] = hn::MulAdd(weight, x[i], acc[lane][i]);
     }
@@ -129,15 +200,42 @@ HWY_INLINE void narrow_values(const float* v, std::ptrdiff_t v_stride, std::ptrd
   for (int lane = 0; lane < L; ++lane) {
 #pragma GCC unroll 4
     for (int i = 0; i < V; ++i) {
-      hn::Store(acc[lane][i], d, b.acc + lane * b.acc_stride + at + i * lanes);
+      hn::Store(acc[lane][i], d, to + lane * b.acc_stride + i * lanes);
     }
+  }
+}
+
+/// The weighted values of a block for lanes [first, first + L).
+template <int L>
+HWY_INLINE void narrow_value_rows(const float* v, std::ptrdiff_t v_stride, std::ptrdiff_t keys,
+                                  std::ptrdiff_t dim, int first, const float* factor,
+                                  const NarrowBuffers& b) {
+  const hn::ScalableTag<float> d;
+  const auto lanes = static_cast<std::ptrdiff_t>(hn::Lanes(d));
+  std::ptrdiff_t at = 0;
+  for (; at + kValueVectors * lanes <= dim; at += kValueVectors * lanes) {
+    narrow_value_lanes<L, kValueVectors>(v, v_stride, keys, at, dim, first, factor, b);
+  }
+  for (; at < dim; at += lanes) {
+    narrow_value_lanes<L, 1>(v, v_stride, keys, at, dim, first, factor, b);
+  }
+}
+
+/// The weighted values of a block.
+template <int L>
+HWY_INLINE void narrow_values(const float* v, std::ptrdiff_t v_stride, std::ptrdiff_t keys,
+                              std::ptrdiff_t dim, const float* factor, const NarrowBuffers& b) {
+  int lane = 0;
+  for (; lane + kValueLanes <= L; lane += kValueLanes) {
+    narrow_value_rows<kValueLanes>(v, v_stride, keys, dim, lane, factor, b);
+  }
+  if constexpr (L % kValueLanes > 0) {
+    narrow_value_rows<L % kValueLanes>(v, v_stride, keys, dim, lane, factor, b);
   }
 }
 
 template <int L>
 void narrow_block(const TileJob& job, const KeyBlock& block, NarrowBuffers& b) {
-  const hn::ScalableTag<float> d;
-  const auto lanes = static_cast<std::ptrdiff_t>(hn::Lanes(d));
   const SourceRows& source = job.sources[static_cast<std::size_t>(block.source)];
   const std::int64_t begin = block.begin;
   const std::ptrdiff_t keys = block.end - begin;
@@ -155,14 +253,7 @@ void narrow_block(const TileJob& job, const KeyBlock& block, NarrowBuffers& b) {
   for (int lane = 0; lane < L; ++lane) {
     factor[lane] = narrow_softmax(b.scores + lane * kKeyBlock, keys, b.maximum[lane], b.sum[lane]);
   }
-  const float* v = source.v + begin * source.v_stride;
-  std::ptrdiff_t at = 0;
-  for (; at + 4 * lanes <= job.dim_v; at += 4 * lanes) {
-    narrow_values<L, 4>(v, source.v_stride, keys, at, job.dim_v, factor, b);
-  }
-  for (; at < job.dim_v; at += lanes) {
-    narrow_values<L, 1>(v, source.v_stride, keys, at, job.dim_v, factor, b);
-  }
+  narrow_values<L>(source.v + begin * source.v_stride, source.v_stride, keys, job.dim_v, factor, b);
   count_ops(keys * L * (job.dim_qk + job.dim_v), keys * L + L);
 }
 
@@ -212,8 +303,16 @@ void run_narrow_entry(TileJob& job) {
       return narrow_tile<2>(job);
     case 3:
       return narrow_tile<3>(job);
-    default:
+    case 4:
       return narrow_tile<4>(job);
+    case 5:
+      return narrow_tile<5>(job);
+    case 6:
+      return narrow_tile<6>(job);
+    case 7:
+      return narrow_tile<7>(job);
+    default:
+      return narrow_tile<8>(job);
   }
 }
 

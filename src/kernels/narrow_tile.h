@@ -7,7 +7,7 @@
 namespace attnbench::kernels {
 
 /// Tiles of at most this many queries run here.
-constexpr int kNarrowLanes = 4;
+constexpr int kNarrowLanes = 8;
 
 /// The same function as run_tile, with vectors along the head dimension: K and V are streamed once,
 /// row by row, for all queries of the tile, which makes it as fast as memory. Needs no more scratch
