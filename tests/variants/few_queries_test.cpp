@@ -1,0 +1,78 @@
+// Tiles of a few queries run on an engine of their own: every number of lanes around its limit, and
+// head dimensions and key counts that are no multiple of what it takes at a time.
+#include <gtest/gtest.h>
+
+#include "conformance.h"
+
+namespace attnbench::testing {
+namespace {
+
+Problem decoding(std::int64_t group, std::int64_t keys, std::int64_t dim, std::int64_t dim_v) {
+  Problem p;
+  p.heads_q = 2 * group;
+  p.heads_kv = 2;
+  p.seq_q = 1;
+  p.seq_k = keys;
+  p.dim_qk = dim;
+  p.dim_v = dim_v;
+  p.mode = Mode::decode;
+  return p;
+}
+
+void expect_close(const std::string& name, const Problem& problem,
+                  const std::map<std::string, std::string>& params, int threads) {
+  SCOPED_TRACE(name + " " + problem_name(problem));
+  const Variant& variant = *Registry::instance().find(name);
+  const VariantRun run = run_variant(variant, problem, params_of(variant, params), threads);
+  EXPECT_LE(definition_error(variant, run), variant.definition_tolerance());
+}
+
+class FewQueries : public ::testing::TestWithParam<std::string> {
+ protected:
+  void SetUp() override {
+    if (!kernels::select_isa(GetParam())) GTEST_SKIP() << "not on this machine";
+  }
+  void TearDown() override { ASSERT_TRUE(kernels::select_isa("auto")); }
+};
+
+TEST_P(FewQueries, EveryGroupSizeWithOddSizes) {
+  for (std::int64_t group = 1; group <= 10; ++group) {
+    for (const auto [keys, dim, dim_v] : std::initializer_list<std::array<std::int64_t, 3>>{
+             {1, 64, 64}, {2, 3, 65}, {3, 17, 1}, {5, 64, 24}, {63, 8, 128}, {66, 100, 72}}) {
+      expect_close("flash", decoding(group, keys, dim, dim_v), {}, 1);
+    }
+  }
+}
+
+TEST_P(FewQueries, KeysSplitAmongThreads) {
+  for (std::int64_t group : {1, 3, 6, 8, 9}) {
+    Problem p = decoding(group, 700, 40, 56);
+    p.heads_q = group;
+    p.heads_kv = 1;
+    expect_close("flash", p, {}, 2);
+  }
+}
+
+TEST_P(FewQueries, MasksAndResumedRows) {
+  for (std::int64_t queries : {2, 5, 7, 8}) {
+    Problem p = decoding(1, 130, 32, 32);
+    p.mode = Mode::cross;
+    p.seq_q = queries;
+    p.causal = true;
+    expect_close("flash", p, {}, 1);
+    expect_close("local", p, {{"left", "20"}, {"right", "0"}}, 1);
+    p.key_lengths = {77};
+    expect_close("flash", p, {}, 1);
+    Problem self = decoding(queries, 90, 32, 32);
+    self.seq_q = self.seq_k;
+    self.mode = Mode::self;
+    self.causal = true;
+    expect_close("sparse", self, {{"pattern", "strided"}, {"stride", "45"}}, 1);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Isas, FewQueries, ::testing::Values("avx512", "avx2"),
+                         [](const auto& isa) { return isa.param; });
+
+}  // namespace
+}  // namespace attnbench::testing
