@@ -83,8 +83,9 @@ CheckRow mean_row(const GateSettings& settings, const GateResult& result) {
   row.p_value = result.mean_p_value;
   row.verdict = result.mean_failed ? CheckVerdict::regression : CheckVerdict::pass;
   if (result.mean_failed) {
-    row.reason = fmt::format("all cells together are slower by {} at least, accepted is {}",
-                             percent_of_log(result.mean_low), percent(settings.mean_margin()));
+    row.reason =
+        fmt::format("all cells together are slower by {:.1f}% at least, the margin is {:.1f}%",
+                    100 * std::expm1(result.mean_low), 100 * settings.mean_margin());
   }
   return row;
 }

@@ -13,16 +13,13 @@
 #include "cli/build_info.h"
 #include "cli/process.h"
 #include "cli/report.h"
+#include "kernels/arena.h"
 #include "record/files.h"
 
 namespace attnbench::cli {
 namespace {
 
 namespace fs = std::filesystem;
-
-/// The flags of both builds, whatever their own CMakeLists says: code that is aligned the same way
-/// differs less in speed when only its place changed.
-constexpr const char* kAlignment = "-falign-functions=64 -falign-loops=32";
 
 /// Standard output of a program without its last line end; nothing when it failed.
 std::optional<std::string> output_of(const std::vector<std::string>& command) {
@@ -70,6 +67,16 @@ Status step(const std::vector<std::string>& command, const fs::path& log) {
       fmt::format("'{}' failed; its output is in {}", shell_quoted(command), log.string()));
 }
 
+/// Compiler, build type and flags of this build: a revision is built the way this one was.
+std::vector<std::string> recipe() {
+  std::vector<std::string> settings{std::string("-DCMAKE_BUILD_TYPE=") + ATTNBENCH_BUILD_TYPE,
+                                    std::string("-DCMAKE_CXX_FLAGS=") + ATTNBENCH_CXX_FLAGS};
+  if (fs::exists(ATTNBENCH_CXX_COMPILER)) {
+    settings.push_back(std::string("-DCMAKE_CXX_COMPILER=") + ATTNBENCH_CXX_COMPILER);
+  }
+  return settings;
+}
+
 Status build_revision(const std::string& top, const std::string& commit, const fs::path& folder) {
   std::error_code ignored;
   const fs::path source = folder / "source", log = folder / "build.log";
@@ -83,17 +90,30 @@ Status build_revision(const std::string& top, const std::string& commit, const f
   }
   const std::string tree = (source / "build" / "release").string();
   if (status) {
-    status = step({"cmake", "-S", source.string(), "-B", tree, "-DCMAKE_BUILD_TYPE=Release",
-                   "-DATTNBENCH_TESTS=OFF", std::string("-DCMAKE_CXX_FLAGS=") + kAlignment},
-                  log);
+    std::vector<std::string> configure{"cmake", "-S", source.string(),
+                                       "-B",    tree, "-DATTNBENCH_TESTS=OFF"};
+    for (std::string& setting : recipe()) configure.push_back(std::move(setting));
+    status = step(configure, log);
   }
   if (status) {
-    status = step({"cmake", "--build", tree, "--parallel", "--target", "attnbench"}, log);
+    // Without a number some build tools start everything at once.
+    status = step({"cmake", "--build", tree, "--parallel",
+                   std::to_string(kernels::available_cpus()), "--target", "attnbench"},
+                  log);
   }
   return status;
 }
 
-std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
+/// The build of a program: what --version says of it.
+NamedBuild described(const std::string& given, const std::string& binary) {
+  NamedBuild build{given, binary, "", ""};
+  const auto version = output_of({binary, "--version"});
+  if (!version) return build;
+  const std::size_t line_end = version->find('\n');
+  build.detail = version->substr(0, line_end);
+  if (line_end != std::string::npos) build.made_of = version->substr(line_end + 1);
+  return build;
+}
 
 Result<NamedBuild> from_revision(const std::string& text, const std::string& flag,
                                  const std::function<void(const std::string&)>& say) {
@@ -111,9 +131,9 @@ Result<NamedBuild> from_revision(const std::string& text, const std::string& fla
         "binary, or a revision (main, v1.0, HEAD~1)",
         flag, text, *top));
   }
-  const std::string recipe = build_info().compiler + kAlignment;
+  const std::string made_by = build_info().compiler + shell_quoted(recipe());
   const fs::path folder =
-      cache_folder() / (commit->substr(0, 12) + "-" + hex16(fnv1a64(recipe)).substr(0, 8));
+      cache_folder() / (commit->substr(0, 12) + "-" + hex16(fnv1a64(made_by)).substr(0, 8));
   std::error_code code;
   fs::create_directories(folder, code);
   if (code) return io_error(fmt::format("{}: {}", folder.string(), code.message()));
@@ -127,7 +147,9 @@ Result<NamedBuild> from_revision(const std::string& text, const std::string& fla
     if (built) built = write_file_atomically(marker.string(), *commit + "\n");
     if (!built) return built.error();
   }
-  return NamedBuild{text, binary.string(), "commit " + commit->substr(0, 12)};
+  NamedBuild build = described(text, binary.string());
+  build.detail = "commit " + commit->substr(0, 12);
+  return build;
 }
 
 }  // namespace
@@ -150,8 +172,7 @@ Result<NamedBuild> find_build(const std::string& text, const std::string& flag,
                     "binary, or a git revision",
                     flag, text));
   }
-  const auto version = output_of({absolute, "--version"});
-  return NamedBuild{text, absolute, version ? first_line(*version) : ""};
+  return described(text, absolute);
 }
 
 }  // namespace attnbench::cli

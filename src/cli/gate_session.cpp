@@ -39,6 +39,11 @@ GateCell::State state_of(const run::PreflightCell& cell) {
   return cell.head.unknown ? GateCell::State::missing : GateCell::State::failed;
 }
 
+std::string on_one_line(std::string text) {
+  std::ranges::replace(text, '\n', ' ');
+  return text;
+}
+
 std::string csv_quoted(const std::string& text) {
   if (text.find_first_of(",\"\n") == std::string::npos) return text;
   std::string quoted = "\"";
@@ -76,6 +81,11 @@ GateSession::GateSession(const Context& context, GateOptions options, std::strin
       begin_s_(measure::steady_now_s()) {
   story_.base = {options_.base.given, options_.base.detail};
   story_.head = {options_.head.given, options_.head.detail};
+  if (options_.base.made_of != options_.head.made_of) {
+    story_.warnings.push_back("the builds differ in more than their code: the base was " +
+                              on_one_line(options_.base.made_of) + "; the head was " +
+                              on_one_line(options_.head.made_of));
+  }
 }
 
 double GateSession::elapsed_s() const { return measure::steady_now_s() - begin_s_; }

@@ -57,7 +57,17 @@ class AffinityScope {
   bool changed_ = false;
 };
 
+std::string text_in(const OrderedJson& answer, const std::string& key, const char* otherwise) {
+  const auto found = answer.find(key);
+  return found != answer.end() && found->is_string() ? found->get<std::string>() : otherwise;
+}
+
 }  // namespace
+
+double number_in(const OrderedJson& answer, const std::string& key) {
+  const auto found = answer.find(key);
+  return found != answer.end() && found->is_number() ? found->get<double>() : 0.0;
+}
 
 std::vector<int> last_cpus(int count) {
   cpu_set_t mask;
@@ -229,9 +239,9 @@ Answer ChildProcess::ask(const OrderedJson& request, double timeout_s) {
     return fail(Kind::garbled, fmt::format("answered \"{}\", which is no answer of a gate's child",
                                            std::get<std::string>(line).substr(0, 80)));
   }
-  if (answer->value("ok", false)) return *answer;
-  return ChildFailure{Kind::refused, answer->value("message", std::string("no reason given")),
-                      answer->value("error", std::string("failed"))};
+  if (answer->at("ok") == true) return *answer;
+  return ChildFailure{Kind::refused, text_in(*answer, "message", "no reason given"),
+                      text_in(*answer, "error", "failed")};
 }
 
 }  // namespace attnbench::run

@@ -1,5 +1,7 @@
 #include "run/gate_launch.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "measure/clock.h"
@@ -84,8 +86,7 @@ class Launch {
     const double timeout_s = std::max(kSlowestSample_s, kSlowestFactor * task.expected_s);
     if (auto failure = ask(side, request, timeout_s, task, &reply)) return failure;
     // What is no positive number is a sample without a value; the analysis knows what to do.
-    const auto wall = reply.find("wall_s");
-    seconds = wall != reply.end() && wall->is_number() ? wall->get<double>() : 0.0;
+    seconds = number_in(reply, "wall_s");
     return std::nullopt;
   }
 
@@ -108,12 +109,12 @@ std::variant<std::unique_ptr<ChildProcess>, ChildFailure> start_gate_child(
     failure->message += "; is it an attnbench with 'gate'?";
     return std::move(*failure);
   }
-  const int protocol = std::get<OrderedJson>(hello).value("protocol", 0);
+  const double protocol = number_in(std::get<OrderedJson>(hello), "protocol");
   if (protocol != kGateProtocol) {
-    return ChildFailure{Kind::refused,
-                        build.name + " speaks protocol " + std::to_string(protocol) +
-                            " of the gate's children, this build " + std::to_string(kGateProtocol),
-                        "usage"};
+    return ChildFailure{Kind::garbled,
+                        fmt::format("{} speaks protocol {:g} of the gate's children, this build {}",
+                                    build.name, protocol, kGateProtocol),
+                        ""};
   }
   return std::move(*child);
 }

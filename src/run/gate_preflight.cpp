@@ -1,5 +1,7 @@
 #include "run/gate_preflight.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "record/json.h"
@@ -42,7 +44,7 @@ class Trials {
       found.unknown = failure->refusal == "usage" || failure->refusal == "unsupported";
       return found;
     }
-    const double call_s = std::get<OrderedJson>(answer).value("call_s", 0.0);
+    const double call_s = number_in(std::get<OrderedJson>(answer), "call_s");
     if (call_s > 0) {
       found.call_s = call_s;
     } else {
@@ -75,7 +77,7 @@ Status add_cells(const OrderedJson& plan, const std::string& source,
       cells.push_back(std::move(cell));
     }
   } catch (const OrderedJson::exception& thrown) {
-    return io_error(source + ": " + thrown.what());
+    return io_error(fmt::format("{}: its list of cells is none ({})", source, thrown.what()));
   }
   return ok_status();
 }
@@ -108,7 +110,7 @@ std::variant<Preflight, ChildFailure> gate_preflight(
   if (planned == 0) return *refused;
   Answer hello = base_trials.ask({{"do", "hello"}}, kPlanTimeout_s);
   if (auto* failure = std::get_if<ChildFailure>(&hello)) return std::move(*failure);
-  preflight.clock_resolution_s = std::get<OrderedJson>(hello).value("clock_resolution_s", 0.0);
+  preflight.clock_resolution_s = number_in(std::get<OrderedJson>(hello), "clock_resolution_s");
   for (PreflightCell& cell : preflight.cells) {
     if (progress) progress(cell.label);
     for (const auto& [side, trial] :
@@ -132,8 +134,8 @@ std::variant<double, ChildFailure> gate_calibrate(const CaseFlags& flags, const 
     if (auto* failure = std::get_if<ChildFailure>(&answer)) return std::move(*failure);
     found = std::get<OrderedJson>(std::move(answer));
   }
-  const double call_s = found.value("call_s", 0.0);
-  const double unit_s = found.value("unit_s", 0.0);
+  const double call_s = number_in(found, "call_s");
+  const double unit_s = number_in(found, "unit_s");
   if (!(call_s > 0) || !(unit_s > 0)) {
     return ChildFailure{Kind::garbled, build.name + " could not calibrate extra work", ""};
   }
