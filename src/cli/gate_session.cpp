@@ -1,7 +1,6 @@
 #include "cli/gate_session.h"
 
 #include <fmt/format.h>
-#include <fnmatch.h>
 
 #include <algorithm>
 #include <cmath>
@@ -12,6 +11,7 @@
 #include "analyse/series.h"
 #include "cli/process.h"
 #include "cli/report.h"
+#include "config/accepted.h"
 #include "measure/clock.h"
 #include "measure/policy.h"
 
@@ -52,10 +52,6 @@ std::string csv_quoted(const std::string& text) {
 }
 
 }  // namespace
-
-bool matches(const std::string& pattern, const std::string& text) {
-  return ::fnmatch(pattern.c_str(), text.c_str(), 0) == 0;
-}
 
 std::string launches_csv(const std::vector<LaunchLine>& lines) {
   std::string text = "stage,launch,what,cell,base_s,head_s,log_ratio\r\n";
@@ -182,7 +178,7 @@ std::optional<GateStopped> GateSession::calibrate() {
   for (const Injection& injection : options_.injections) {
     bool any = false;
     for (std::size_t i = 0; i < compared_.size(); ++i) {
-      if (!matches(injection.pattern, compared_[i].label)) continue;
+      if (!glob_matches(injection.pattern, compared_[i].label)) continue;
       any = true;
       if (auto stop = units(i, head_, injection.fraction, compared_[i].extra_units)) return stop;
     }

@@ -107,7 +107,4 @@ class GateSession {
 /// The text of launches.csv.
 std::string launches_csv(const std::vector<LaunchLine>& lines);
 
-/// Whether `text` matches `pattern`, in which * stands for any text and ? for one character.
-bool matches(const std::string& pattern, const std::string& text);
-
 }  // namespace attnbench::cli

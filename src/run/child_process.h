@@ -38,8 +38,8 @@ struct ChildFailure {
 /// The answer's object, or why there is none.
 using Answer = std::variant<OrderedJson, ChildFailure>;
 
-/// The number at `key`; 0 when there is none. An answer is foreign text: nothing in it can be relied
-/// on.
+/// The number at `key`; 0 when there is none. An answer is foreign text: nothing in it can be
+/// relied on.
 double number_in(const OrderedJson& answer, const std::string& key);
 
 /// A running child; ends with the object. A child whose parent is gone ends at the end of its

@@ -11,6 +11,7 @@ namespace attnbench::analyse {
 namespace {
 
 using test::Gate;
+using test::kAwful;
 using test::kNoisy;
 using test::kTypical;
 using test::Noise;
@@ -110,6 +111,37 @@ TEST(GateSimulation, ANoisyMachine) {
   EXPECT_GE(measure(kNoisy, 0.05, 0).found, 0.92);
   EXPECT_GE(measure(kNoisy, 0.10, 0).found, 0.995);
   EXPECT_GE(measure(kNoisy, 0, 0.02).fail, 0.99);
+}
+
+// At the limit of what is called too noisy. Stopping there by the measured spread alone would lose
+// every second gate.
+TEST(GateSimulation, AnAwfulMachine) {
+  constexpr int kRuns = 60;
+  Gate gate;
+  gate.noise = kAwful;
+  gate.settings.budget_s = 165;
+  int passed = 0, failed = 0, stopped = 0;
+  double spread = 0;
+  for (int run = 0; run < kRuns; ++run) {
+    const GateResult result = simulate(gate, static_cast<std::uint64_t>(run) * 104729 + 5);
+    const int code = gate_exit_code(result, {});
+    passed += code == 0;
+    failed += code == 1;
+    stopped += result.too_noisy;
+    spread += result.launch_spread / kRuns;
+  }
+  EXPECT_NEAR(spread, 0.064, 0.006);
+  EXPECT_GE(passed, 0.85 * kRuns);  // 94% of 300; three standard errors of 60.
+  EXPECT_EQ(failed, 0);
+  EXPECT_LE(stopped, 0.05 * kRuns);
+  // Twice the scatter is too noisy, and said to be.
+  gate.noise.layout_sd = 0.09;
+  for (std::uint64_t seed = 1; seed <= 5; ++seed) {
+    const GateResult result = simulate(gate, seed);
+    EXPECT_TRUE(result.too_noisy);
+    EXPECT_EQ(gate_exit_code(result, {}), 3);
+    EXPECT_FALSE(result.aa.ran);
+  }
 }
 
 TEST(GateSimulation, ABrokenCopyTripsTheControlAndNothingElseIsBelieved) {

@@ -121,6 +121,18 @@ def test_a_drill_fails(builds):
     assert any("--inject" in warning for warning in report["warnings"])
 
 
+def test_an_accepted_slowdown_passes_within_its_limit(builds):
+    accepted = builds.folder / "accepted.toml"
+    entry = '[[accept]]\ncell = "steady *"\nlimit = "{}"\nreason = "checks"\nexpires = 2999-12-31\n'
+    accepted.write_text(entry.format("12%")
+                        + entry.format("9%").replace("steady *", "geometric mean *"))
+    _, report = gate(builds, "--accept", "accepted.toml", head="steady=1.10", code=0)
+    assert verdicts(report)["steady"] == "accepted" and report["outcome"] == "PASS"
+    accepted.write_text(entry.format("8%"))
+    _, report = gate(builds, "--accept", "accepted.toml", head="steady=1.10", code=1)
+    assert verdicts(report)["steady"] == "regression"
+
+
 def test_a_process_that_dies(builds):
     _, report = gate(builds, head="die=steady", code=1)
     assert verdicts(report)["steady"] == "failed"
@@ -235,6 +247,7 @@ def test_hostile_answers_have_a_defined_end(builds, do, answer, code, says):
     (["--config", "broken.toml"], "broken.toml:1"),
     (["--config", "other.toml"], "'unheard-of' is unknown"),
     (["--budget", "10ms"], "--budget"),
+    (["--accept", "cells.toml"], "cells.toml"),
 ])
 def test_hostile_flags_are_refused(builds, flags, says):
     (builds.folder / "plugin.so").write_text("")
