@@ -284,6 +284,63 @@ def test_aa_counts_false_alarms_and_goes_on(builds):
     assert "another build or configuration" in aa(builds, "--runs", "3", code=2).stderr
 
 
+CMAKE = """#!/bin/sh
+echo "$@" >> "{log}"
+[ -e "{broken}" ] && echo no compiler && exit 1
+if [ "$1" = --build ]; then mkdir -p "$2" && cp "{build}" "$2/attnbench"; fi
+"""
+
+
+def test_revisions_are_built_once_the_way_this_build_was(builds):
+    folder = builds.folder
+    repository, log, broken = folder / "repository", folder / "cmake.log", folder / "broken"
+    (repository / "src" / "attention").mkdir(parents=True)
+    (repository / "src" / "attention" / "variant.h").write_text("")
+    tools = folder / "tools"
+    tools.mkdir()
+    (tools / "cmake").write_text(CMAKE.format(log=log, broken=broken, build=folder / "base"))
+    (tools / "cmake").chmod(0o755)
+
+    def git(*words):
+        subprocess.run(["git", "-C", repository, "-c", "user.name=a", "-c", "user.email=a@b",
+                        *words], check=True, capture_output=True)
+
+    git("init", "-q", "-b", "main")
+    git("add", ".")
+    git("commit", "-q", "-m", "one")
+    git("commit", "-q", "--allow-empty", "-m", "two")
+    inside = Runner(builds.binary, repository)
+    (repository / "cells.toml").write_text(CELLS)
+    environment = {"PATH": f"{tools}:{os.environ['PATH']}", "XDG_CACHE_HOME": str(folder / "cache"),
+                   "GIT_CONFIG_GLOBAL": os.devnull}
+
+    def gate_revisions(code):
+        return inside("gate", "ab", "--base", "main~1", "--head", "main", "--config", "cells.toml",
+                      "--budget", "1ms", "--progress", "never", env=environment, code=code)
+
+    broken.write_text("")
+    failed = gate_revisions(2)
+    assert "build.log" in failed.stderr
+    built = next((folder / "cache" / "attnbench" / "builds").iterdir())
+    assert "no compiler" in (built / "build.log").read_text()
+    broken.unlink()
+    log.write_text("")
+    # A budget of nothing: both revisions are built and verified, and the gate stops before launches.
+    assert "--budget" in gate_revisions(2).stderr
+    steps = log.read_text().splitlines()
+    assert [step.startswith("--build") for step in steps] == [False, True, False, True]
+    for step in steps:
+        if step.startswith("--build"):
+            assert "--target attnbench" in step and "--parallel " in step
+        else:
+            assert "-DCMAKE_BUILD_TYPE=" in step and "-DCMAKE_CXX_COMPILER=" in step
+    assert steps[0].split()[1] != steps[2].split()[1]  # A folder for each.
+    # What was built is kept.
+    log.write_text("")
+    gate_revisions(2)
+    assert log.read_text() == ""
+
+
 def test_scripted_variants_are_not_in_the_program(run):
     names = {variant["name"] for variant in json.loads(run("list", "--json", code=0).stdout)}
     assert "flash" in names and not names & {"steady", "short", "wide"}
