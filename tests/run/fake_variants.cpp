@@ -17,7 +17,8 @@ class FakePlan final : public Plan {
   void run(const Inputs& inputs, TensorView output, Workspace& workspace, Executor&) override {
     const int call = ++*calls_;
     if (behaviour_.bad_alloc_from > 0 && call >= behaviour_.bad_alloc_from) throw std::bad_alloc();
-    if (behaviour_.throws_from > 0 && call >= behaviour_.throws_from) {
+    if ((behaviour_.throws_from > 0 && call >= behaviour_.throws_from) ||
+        (behaviour_.throws_when != nullptr && *behaviour_.throws_when)) {
       throw std::runtime_error("the fake broke");
     }
     if (behaviour_.interrupts != nullptr && call == behaviour_.interrupts_at) {

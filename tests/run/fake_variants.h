@@ -22,7 +22,8 @@ struct Behaviour {
   bool unpreparable = false;        ///< prepare() throws bad_alloc.
   int bad_alloc_from = 0;           ///< From this call on (1 is the first) it throws bad_alloc.
   int throws_from = 0;              ///< From this call on it throws a runtime_error.
-  std::atomic<bool>* interrupts = nullptr;  ///< Set in call `interrupts_at`.
+  const std::atomic<bool>* throws_when = nullptr;  ///< The same while this is set.
+  std::atomic<bool>* interrupts = nullptr;         ///< Set in call `interrupts_at`.
   int interrupts_at = 0;
   Exactness exactness = Exactness::exact;
   double reference_offset = 0;  ///< Its definition is softmax attention plus this.

@@ -106,9 +106,17 @@ TEST(Runner, FailsAVariantThatTakesMoreOrLessWorkspaceThanItSays) {
 }
 
 TEST(Runner, FailsAVariantThatThrowsWhileItIsSampled) {
-  const FakeVariant broken("broken", {.throws_from = 20});
+  std::atomic<bool> breaks{false};
+  const FakeVariant broken("broken", {.throws_when = &breaks});
   const FakeVariant good("good");
-  const Delivered got = run(make_sweep({make_case(broken), make_case(good)}));
+  RunOptions options = quick_options();
+  options.progress = [&breaks](const RunProgress& now) {
+    if (now.phase == "sample") breaks = true;
+  };
+  options.config.max_samples = 60;
+  options.config.target_ci = 1e-12;
+  options.config.budget_s = 60;
+  const Delivered got = run(make_sweep({make_case(broken), make_case(good)}), options);
   EXPECT_EQ(got.row("broken").status, RowStatus::failed);
   EXPECT_EQ(got.row("broken").reason, "the fake broke");
   EXPECT_EQ(got.samples_of(got.row("broken")), 0);
