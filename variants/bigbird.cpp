@@ -282,6 +282,7 @@ const VariantInfo& BigBird::info() const {
                  "key blocks of each row that is not global; drawn without repeats from whole "
                  "blocks that the row does not read otherwise, readable ones when causal",
                  true}},
+        .takes = ScoreOptions::all(),
     };
   }();
   return info;

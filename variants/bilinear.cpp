@@ -12,9 +12,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "attention/inputs.h"
 #include "attention/registry.h"
+#include "attention/score_terms.h"
 #include "kernels/projection.h"
 #include "kernels/tiled_plan.h"
 
@@ -33,7 +35,7 @@ std::size_t query_floats(const Problem& p) {
 class BilinearPlan final : public Plan {
  public:
   BilinearPlan(const Problem& problem, const AuxTensor& w)
-      : problem_(problem), pattern_(pattern_of(problem)), w_(w) {}
+      : problem_(problem), terms_(problem), pattern_(pattern_of(problem)), w_(w) {}
 
   void run(const Inputs& inputs, TensorView output, Workspace& workspace,
            Executor& executor) override {
@@ -44,11 +46,13 @@ class BilinearPlan final : public Plan {
     const kernels::RowProjection projection[] = {{inputs.q, projected, w_.values.data(), {}}};
     kernels::project_rows(projection, executor);
     const kernels::KeySource sources[] = {{inputs.k, inputs.v}};
-    kernels::tiled_softmax({p, 1.0, sources, pattern_, projected, output}, workspace, executor);
+    kernels::tiled_softmax({p, 1.0, sources, pattern_, projected, output, nullptr, terms_.if_any()},
+                           workspace, executor);
   }
 
  private:
   Problem problem_;
+  kernels::LogitTerms terms_;
   kernels::WindowPattern pattern_;
   AuxTensor w_;
 };
@@ -80,6 +84,8 @@ class Bilinear final : public Variant {
         .params = {},
         .aux = {{"W", "[D, D]", "score matrix; drawn as independent normal values over D"}},
         .has_scale = false,
+        // Rows are projected before they meet: a rotation of both would not tell distances.
+        .takes = {{Position::alibi}, true, true},
     };
     return info;
   }
@@ -148,11 +154,14 @@ ReferenceRows Bilinear::reference(const ReferenceRequest& request) const {
       const float* k = request.inputs.k.row(row.batch, kv, j);
       double logit = 0;
       for (std::size_t d = 0; d < qw.size(); ++d) logit += qw[d] * static_cast<double>(k[d]);
-      logits.push_back(logit);
+      logits.push_back(shaped_logit(p, logit, row.head, row.query, j));
     }
-    const double largest = logits.empty() ? 0 : *std::ranges::max_element(logits);
+    const double sink = p.sink.empty()
+                            ? -std::numeric_limits<double>::infinity()
+                            : static_cast<double>(p.sink[static_cast<std::size_t>(row.head)]);
+    const double largest = logits.empty() ? 0 : std::max(sink, *std::ranges::max_element(logits));
     std::vector<double> out(static_cast<std::size_t>(p.dim_v), 0.0);
-    double total = 0;
+    double total = std::exp(sink - largest);
     for (double logit : logits) total += std::exp(logit - largest);
     for (std::size_t j = 0; j < logits.size(); ++j) {
       const float* v = request.inputs.v.row(row.batch, kv, static_cast<std::int64_t>(j));

@@ -62,6 +62,7 @@ class Blocked final : public SoftmaxVariant {
                     .choices = {},
                     .meaning = "blocks read on each side of the query's own"}},
         .aux = {},
+        .takes = ScoreOptions::all(),
     };
     return info;
   }

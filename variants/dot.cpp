@@ -43,6 +43,7 @@ class Dot final : public Variant {
         .params = {},
         .aux = {},
         .has_scale = false,
+        .takes = ScoreOptions::all(),
     };
     return info;
   }

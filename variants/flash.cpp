@@ -35,6 +35,7 @@ class Flash final : public SoftmaxVariant {
         .laws = {"N^2", "1"},
         .params = {},
         .aux = {},
+        .takes = ScoreOptions::all(),
     };
     return info;
   }

@@ -9,21 +9,23 @@
 // All You Need", arXiv 1706.03762, equation 1.
 #include "attention/registry.h"
 #include "kernels/materialised_softmax.h"
+#include "kernels/placed_rows.h"
 
 namespace attnbench {
 namespace {
 
 class FullPlan final : public Plan {
  public:
-  explicit FullPlan(const Problem& problem) : problem_(problem) {}
+  explicit FullPlan(const Problem& problem) : problem_(problem), terms_(problem) {}
   void run(const Inputs& inputs, TensorView output, Workspace& workspace,
            Executor& executor) override {
-    kernels::materialised_softmax(problem_, problem_.scale_or_default(), inputs, output, workspace,
-                                  executor);
+    kernels::materialised_softmax(problem_, problem_.scale_or_default(), terms_, inputs, output,
+                                  workspace, executor);
   }
 
  private:
   Problem problem_;
+  kernels::LogitTerms terms_;
 };
 
 class Full final : public SoftmaxVariant {
@@ -39,6 +41,7 @@ class Full final : public SoftmaxVariant {
         .laws = {"N^2", "N^2"},
         .params = {},
         .aux = {},
+        .takes = ScoreOptions::all(),
     };
     return info;
   }
@@ -51,18 +54,19 @@ class Full final : public SoftmaxVariant {
     const double pairs = kernels::materialised_softmax_pairs(p);
     Cost cost;
     cost.performed_flops = 2 * pairs * static_cast<double>(p.dim_qk + p.dim_v);
-    cost.exp_count = allowed_pairs(p) * static_cast<double>(p.heads_q);
+    cost.exp_count = kernels::materialised_softmax_exps(p);
     cost.min_bytes = compulsory_bytes(p);
     // Scores written and read, weights written and read.
     cost.traffic_bytes = cost.min_bytes + 16 * pairs;
     cost.useful_flops = dense_flops(p);
     cost.workspace_bytes = kernels::materialised_softmax_workspace_bytes(p, threads);
+    kernels::add_placed_rows_cost(p, cost);
     return cost;
   }
 
   Result<std::unique_ptr<Plan>> prepare(const Problem& problem, const ParamValues&,
                                         const AuxSet&) const override {
-    return std::unique_ptr<Plan>(std::make_unique<FullPlan>(problem));
+    return kernels::with_placed_rows(problem, std::make_unique<FullPlan>(problem));
   }
 };
 

@@ -62,6 +62,7 @@ class Local final : public SoftmaxVariant {
                     .meaning = "keys after it; auto is 128, always 0 when causal; -1 is unlimited",
                     .accepts_auto = true}},
         .aux = {},
+        .takes = ScoreOptions::all(),
     };
     return info;
   }

@@ -65,6 +65,7 @@ class Longformer final : public SoftmaxVariant {
                     .choices = {},
                     .meaning = "G, positions that read all and that all read"}},
         .aux = {},
+        .takes = ScoreOptions::all(),
     };
     return info;
   }

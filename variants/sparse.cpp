@@ -14,6 +14,7 @@
 #include <cmath>
 
 #include "attention/registry.h"
+#include "kernels/placed_rows.h"
 #include "kernels/strided_pattern.h"
 
 namespace attnbench {
@@ -36,19 +37,21 @@ Pattern pattern_of(const Problem& p, const ParamValues& params) {
 class SparsePlan final : public Plan {
  public:
   SparsePlan(const Problem& problem, const Pattern& pattern)
-      : problem_(problem), pattern_(pattern) {}
+      : problem_(problem), terms_(problem), pattern_(pattern) {}
   void run(const Inputs& inputs, TensorView output, Workspace& workspace,
            Executor& executor) override {
     if (pattern_.strided) {
-      kernels::strided_softmax(problem_, pattern_.stride, inputs, output, workspace, executor);
+      kernels::strided_softmax(problem_, terms_, pattern_.stride, inputs, output, workspace,
+                               executor);
     } else {
-      kernels::fixed_softmax(problem_, pattern_.stride, pattern_.summary, inputs, output, workspace,
-                             executor);
+      kernels::fixed_softmax(problem_, terms_, pattern_.stride, pattern_.summary, inputs, output,
+                             workspace, executor);
     }
   }
 
  private:
   Problem problem_;
+  kernels::LogitTerms terms_;
   Pattern pattern_;
 };
 
@@ -90,6 +93,7 @@ class Sparse final : public SoftmaxVariant {
                     .choices = {},
                     .meaning = "c, summary keys at the end of each block (fixed)"}},
         .aux = {},
+        .takes = ScoreOptions::all(),
     };
     return info;
   }
@@ -130,7 +134,7 @@ class Sparse final : public SoftmaxVariant {
                         : kernels::fixed_softmax_work(p, pattern.stride, pattern.summary, threads);
     Cost cost;
     cost.performed_flops = 2 * work.pairs * static_cast<double>(p.dim_qk + p.dim_v);
-    cost.exp_count = work.exps;
+    cost.exp_count = work.exps_with(kernels::LogitTerms(p));
     cost.min_bytes = compulsory_bytes(p);
     cost.traffic_bytes = cost.min_bytes;
     cost.useful_flops = dense_flops(p);
@@ -138,13 +142,14 @@ class Sparse final : public SoftmaxVariant {
         pattern.strided
             ? kernels::strided_softmax_workspace_bytes(p, pattern.stride, threads)
             : kernels::fixed_softmax_workspace_bytes(p, pattern.stride, pattern.summary, threads);
+    kernels::add_placed_rows_cost(p, cost);
     return cost;
   }
 
   Result<std::unique_ptr<Plan>> prepare(const Problem& problem, const ParamValues& params,
                                         const AuxSet&) const override {
-    return std::unique_ptr<Plan>(
-        std::make_unique<SparsePlan>(problem, pattern_of(problem, params)));
+    return kernels::with_placed_rows(
+        problem, std::make_unique<SparsePlan>(problem, pattern_of(problem, params)));
   }
 };
 

@@ -1,6 +1,7 @@
 #include "attention/problem.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cmath>
@@ -28,6 +29,21 @@ Result<Enum> parse_word(std::string_view text, std::string_view what,
   return usage_error(fmt::format("{} '{}' is not one of {}", what, text, accepted));
 }
 
+/// What is done to rows and logits beside the product.
+Status validate_scores(const Problem& p) {
+  if (p.position == Position::rope && p.dim_qk % 2 != 0) {
+    return usage_error(fmt::format("rope turns pairs of dimensions, and dim {} is odd", p.dim_qk));
+  }
+  if (p.softcap && !(*p.softcap > 0 && std::isfinite(*p.softcap))) {
+    return usage_error(fmt::format("softcap {} is not a number above 0", *p.softcap));
+  }
+  if (!p.sink.empty() && static_cast<std::int64_t>(p.sink.size()) != p.heads_q) {
+    return usage_error(
+        fmt::format("the sink has {} logits, heads is {}", p.sink.size(), p.heads_q));
+  }
+  return ok_status();
+}
+
 }  // namespace
 
 std::string_view to_string(Mode mode) {
@@ -48,6 +64,20 @@ std::string_view to_string(Pass pass) { return pass == Pass::fwd ? "fwd" : "fwd+
 
 std::string_view to_string(Layout layout) { return layout == Layout::bhnd ? "bhnd" : "bnhd"; }
 
+std::string_view to_string(Position position) {
+  switch (position) {
+    case Position::none:
+      return "none";
+    case Position::sinusoidal:
+      return "sinusoidal";
+    case Position::rope:
+      return "rope";
+    case Position::alibi:
+      return "alibi";
+  }
+  return "";
+}
+
 Result<Mode> parse_mode(std::string_view text) {
   return parse_word<Mode>(text, "mode",
                           {{"self", Mode::self},
@@ -64,6 +94,14 @@ Result<Layout> parse_layout(std::string_view text) {
   return parse_word<Layout>(text, "layout", {{"bhnd", Layout::bhnd}, {"bnhd", Layout::bnhd}});
 }
 
+Result<Position> parse_position(std::string_view text) {
+  return parse_word<Position>(text, "position",
+                              {{"none", Position::none},
+                               {"sinusoidal", Position::sinusoidal},
+                               {"rope", Position::rope},
+                               {"alibi", Position::alibi}});
+}
+
 double Problem::scale_or_default() const {
   return scale ? *scale : 1.0 / std::sqrt(static_cast<double>(dim_qk));
 }
@@ -73,7 +111,25 @@ std::string Problem::describe() const {
                                  heads_kv, seq_q, seq_k, dim_qk, dim_v, causal ? " causal" : "");
   if (layout != Layout::bhnd) text += " bnhd";
   if (!key_lengths.empty()) text += " key-lengths";
+  if (position != Position::none) text += fmt::format(" {}", to_string(position));
+  if (softcap) text += fmt::format(" softcap={}", *softcap);
+  if (!sink.empty()) text += " sink";
   return text;
+}
+
+std::string Problem::params_text(const std::string& variant_params) const {
+  if (!softcap && sink.empty()) return variant_params;
+  std::vector<std::string> all;
+  for (std::size_t from = 0; from < variant_params.size();) {
+    const std::size_t end = std::min(variant_params.find(';', from), variant_params.size());
+    all.push_back(variant_params.substr(from, end - from));
+    from = end + 1;
+  }
+  if (softcap) all.push_back(fmt::format("softcap={}", *softcap));
+  if (!sink.empty()) all.emplace_back("sink=true");
+  std::ranges::sort(all, {},
+                    [](const std::string& text) { return text.substr(0, text.find('=')); });
+  return fmt::format("{}", fmt::join(all, ";"));
 }
 
 std::string mask_text(const Problem& p) {
@@ -102,7 +158,7 @@ Status validate(const Problem& p) {
           fmt::format("key length {} is outside [0, {}], the number of keys", length, p.seq_k));
     }
   }
-  return ok_status();
+  return validate_scores(p);
 }
 
 bool base_mask_allows(const Problem& p, std::int64_t b, std::int64_t i, std::int64_t j) {
@@ -129,7 +185,8 @@ double compulsory_bytes(const Problem& p) {
   double keys = 0;
   for (std::int64_t b = 0; b < p.batch; ++b) keys += d(p.key_length(b));
   const double queries = d(p.batch) * d(p.heads_q) * d(p.seq_q);
-  return 4.0 * (queries + keys * d(p.heads_kv)) * d(p.dim_qk + p.dim_v);
+  return 4.0 * (queries + keys * d(p.heads_kv)) * d(p.dim_qk + p.dim_v) +
+         4.0 * static_cast<double>(p.sink.size());
 }
 
 }  // namespace attnbench

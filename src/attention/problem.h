@@ -14,13 +14,18 @@ namespace attnbench {
 enum class Mode { self, cross, decode, generate };
 enum class Pass { fwd, fwd_bwd };
 enum class Layout { bhnd, bnhd };
+/// How queries and keys learn where they are: `sinusoidal` is added to their rows, `rope` (rotary)
+/// turns them, `alibi` adds a bias that falls with the distance to the logits.
+enum class Position { none, sinusoidal, rope, alibi };
 
 std::string_view to_string(Mode mode);
 std::string_view to_string(Pass pass);
 std::string_view to_string(Layout layout);
+std::string_view to_string(Position position);
 Result<Mode> parse_mode(std::string_view text);
 Result<Pass> parse_pass(std::string_view text);
 Result<Layout> parse_layout(std::string_view text);
+Result<Position> parse_position(std::string_view text);
 
 /// Q [batch, heads_q, seq_q, dim_qk], K [batch, heads_kv, seq_k, dim_qk],
 /// V [batch, heads_kv, seq_k, dim_v], O [batch, heads_q, seq_q, dim_v].
@@ -45,6 +50,13 @@ struct Problem {
   /// What records call the key lengths: the file's name and the hash of its content.
   std::string key_lengths_name;
 
+  Position position = Position::none;
+  /// A logit s becomes c tanh(s / c), after the scale and before bias and mask. Above 0.
+  std::optional<double> softcap;
+  /// [heads_q]: a further logit per query head, which counts in the softmax's sum alone (it has no
+  /// value). Empty: none.
+  std::vector<float> sink;
+
   std::int64_t group() const { return heads_q / heads_kv; }
   /// Keys of this batch row that may be read.
   std::int64_t key_length(std::int64_t b) const {
@@ -53,6 +65,15 @@ struct Problem {
   /// The offset of the causal diagonal: query i is at key position i + diagonal().
   std::int64_t diagonal() const { return seq_k - seq_q; }
   double scale_or_default() const;
+  /// Whether the rows of Q change with their position before the product.
+  bool places_queries() const {
+    return position == Position::sinusoidal || position == Position::rope;
+  }
+  /// Whether those of K do. Not in decode mode: a key enters the cache with its position applied.
+  bool places_keys() const { return places_queries() && mode != Mode::decode; }
+  /// The variant's parameters and what else a record's `params` column says of the call: softcap
+  /// and sink, sorted by name with them ("left=4;sink=true;softcap=50").
+  std::string params_text(const std::string& variant_params) const;
   /// "B=1 Hq=8 Hkv=8 Nq=1024 Nk=1024 D=64 Dv=64 causal".
   std::string describe() const;
 };
@@ -60,7 +81,8 @@ struct Problem {
 /// What records call the mask beside `causal`: "none", or the key lengths' name.
 std::string mask_text(const Problem& problem);
 
-/// Positive sizes, heads_q a multiple of heads_kv, key lengths within [0, seq_k].
+/// Positive sizes, heads_q a multiple of heads_kv, key lengths within [0, seq_k], pairs of
+/// dimensions for rope, a softcap above 0, a sink for every query head.
 Status validate(const Problem& problem);
 
 /// Whether softmax attention's base mask (causal and key lengths) lets query i of batch row b read
@@ -74,7 +96,8 @@ double allowed_pairs(const Problem& problem);
 /// multiply-add counts 2 and causal pairs are counted exactly.
 double dense_flops(const Problem& problem);
 
-/// Bytes that any implementation moves: each float32 input read once, the output written once.
+/// Bytes that any implementation moves: each float32 input (the sink among them) read once, the
+/// output written once.
 double compulsory_bytes(const Problem& problem);
 
 }  // namespace attnbench

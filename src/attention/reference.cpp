@@ -7,8 +7,49 @@
 #include <tuple>
 
 #include "attention/inputs.h"
+#include "attention/score_terms.h"
 
 namespace attnbench {
+namespace {
+
+/// The products q.k of one query row after another, with the problem's position encoding applied.
+/// Placed keys are kept for the head that was asked for last: callers go head by head.
+class PlacedProducts {
+ public:
+  PlacedProducts(const Problem& p, const Inputs& inputs)
+      : p_(p), inputs_(inputs), placement_(p), keys_(static_cast<std::size_t>(p.seq_k)) {}
+
+  void start_row(const RowIndex& row) {
+    const std::int64_t kv = row.head / p_.group();
+    q_ = inputs_.q.row(row.batch, row.head, row.query);
+    if (p_.places_queries()) placed_q_ = placement_.placed(q_, row.query + p_.diagonal());
+    if (batch_ == row.batch && kv_ == kv) return;
+    batch_ = row.batch;
+    kv_ = kv;
+    for (auto& key : keys_) key.clear();
+  }
+
+  double with_key(std::int64_t j) {
+    const float* k = inputs_.k.row(batch_, kv_, j);
+    if (!p_.places_queries()) return dot(q_, k, p_.dim_qk);
+    if (!p_.places_keys()) return dot(placed_q_.data(), k, p_.dim_qk);
+    std::vector<double>& placed = keys_[static_cast<std::size_t>(j)];
+    if (placed.empty()) placed = placement_.placed(k, j);
+    return dot(placed_q_.data(), placed.data(), p_.dim_qk);
+  }
+
+ private:
+  const Problem& p_;
+  const Inputs& inputs_;
+  RowPlacement placement_;
+  const float* q_ = nullptr;
+  std::vector<double> placed_q_;
+  std::int64_t batch_ = -1, kv_ = -1;
+  std::vector<std::vector<double>> keys_;  // Empty until asked for.
+};
+
+}  // namespace
+
 std::vector<double> softmax_attention_rows(const Problem& p, const Inputs& inputs,
                                            std::span<const RowIndex> rows,
                                            const MaskFunction& mask) {
@@ -16,19 +57,24 @@ std::vector<double> softmax_attention_rows(const Problem& p, const Inputs& input
   std::vector<double> values(rows.size() * static_cast<std::size_t>(p.dim_v), 0.0);
   std::vector<double> weight(static_cast<std::size_t>(p.seq_k));
   std::vector<std::int64_t> keys;
+  PlacedProducts products(p, inputs);
   for (std::size_t r = 0; r < rows.size(); ++r) {
     const auto [b, h, i] = rows[r];
     const std::int64_t kv = h / p.group();
+    products.start_row(rows[r]);
     keys.clear();
-    double largest = -std::numeric_limits<double>::infinity();
+    const double sink = p.sink.empty() ? -std::numeric_limits<double>::infinity()
+                                       : static_cast<double>(p.sink[static_cast<std::size_t>(h)]);
+    double largest = sink;
     for (std::int64_t j = 0; j < p.seq_k; ++j) {
       if (!mask(b, h, i, j)) continue;
-      const double logit = scale * dot(inputs.q.row(b, h, i), inputs.k.row(b, kv, j), p.dim_qk);
+      const double logit = shaped_logit(p, scale * products.with_key(j), h, i, j);
       weight[keys.size()] = logit;
       keys.push_back(j);
       largest = std::max(largest, logit);
     }
-    double total = 0;
+    if (keys.empty()) continue;
+    double total = std::exp(sink - largest);
     for (std::size_t t = 0; t < keys.size(); ++t) {
       weight[t] = std::exp(weight[t] - largest);
       total += weight[t];

@@ -1,6 +1,6 @@
 // Softmax attention in float64, for clarity, not speed: the oracle of every test and of every
-// verification. Order of operations: logits = scale q.k, then the mask, then softmax
-// (docs/design.md); a row with no allowed key is zero.
+// verification. Order of operations: positions, logits = scale q.k, soft cap, bias, mask, sink,
+// softmax (score_terms.h, docs/design.md); a row with no allowed key is zero.
 #pragma once
 
 #include <cstdint>
@@ -33,7 +33,8 @@ double dot(const A* a, const B* b, std::int64_t n) {
 using MaskFunction =
     std::function<bool(std::int64_t b, std::int64_t h, std::int64_t i, std::int64_t j)>;
 
-/// Rows of softmax(scale Q K^T + mask) V, [rows][Dv].
+/// Rows of softmax(scale Q K^T + mask) V, [rows][Dv], with the problem's position, softcap and
+/// sink.
 std::vector<double> softmax_attention_rows(const Problem& problem, const Inputs& inputs,
                                            std::span<const RowIndex> rows,
                                            const MaskFunction& mask);

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "attention/reference.h"
 
 namespace attnbench {
@@ -21,6 +23,35 @@ std::string_view to_string(Exactness exactness) {
 }
 
 GrowthLaws Variant::laws(const ParamValues&) const { return info().laws; }
+
+GrowthLaws Variant::laws_on(const Problem& problem, const ParamValues& params) const {
+  GrowthLaws grown = laws(params);
+  if (problem.places_queries() && (grown.workspace == "1" || grown.workspace == "N^0.5")) {
+    grown.workspace = "N";
+  }
+  return grown;
+}
+
+std::optional<std::string> Variant::refusal(const Problem& problem,
+                                            const ParamValues& params) const {
+  const ScoreOptions& takes = info().takes;
+  if (problem.position != Position::none &&
+      std::ranges::find(takes.positions, problem.position) == takes.positions.end()) {
+    std::string accepted = "none";
+    for (const Position position : takes.positions) {
+      accepted += fmt::format(", {}", to_string(position));
+    }
+    return fmt::format("{} does not take position {} (accepted: {})", info().name,
+                       to_string(problem.position), accepted);
+  }
+  if (problem.softcap && !takes.softcap) {
+    return fmt::format("{} does not take a softcap", info().name);
+  }
+  if (!problem.sink.empty() && !takes.sink) {
+    return fmt::format("{} does not take a sink", info().name);
+  }
+  return unsupported_reason(problem, params);
+}
 
 Result<AuxSet> Variant::complete_aux(const Problem&, ParamValues&, AuxSet given,
                                      std::uint64_t) const {

@@ -34,6 +34,18 @@ struct GrowthLaws {
   std::string workspace;
 };
 
+/// Which of a problem's changes to rows and logits a variant takes.
+struct ScoreOptions {
+  std::vector<Position> positions = {};  ///< Beside `none`.
+  bool softcap = false;
+  bool sink = false;
+
+  /// Everything that is defined for softmax over scale q.k.
+  static ScoreOptions all() {
+    return {{Position::sinusoidal, Position::rope, Position::alibi}, true, true};
+  }
+};
+
 /// Everything about a variant that does not depend on a problem.
 struct VariantInfo {
   std::string name;
@@ -47,6 +59,7 @@ struct VariantInfo {
   std::vector<AuxSpec> aux;
   bool has_scale = true;          ///< Accepts Problem::scale.
   bool has_dense_weights = true;  ///< O = W V for some W that does not depend on V.
+  ScoreOptions takes = {};
 };
 
 /// What one call costs, by definition and by implementation (docs/csv_schema.md).
@@ -102,10 +115,14 @@ class Variant {
   /// Nothing when the variant can run this, else the reason why not.
   virtual std::optional<std::string> unsupported_reason(const Problem& problem,
                                                         const ParamValues& params) const = 0;
+  /// The same with what info().takes decides; what callers ask.
+  std::optional<std::string> refusal(const Problem& problem, const ParamValues& params) const;
   /// Cost of one call on `threads` threads. Only for supported problems.
   virtual Cost cost(const Problem& problem, const ParamValues& params, int threads) const = 0;
   /// Growth laws at these parameters; the default is info().laws.
   virtual GrowthLaws laws(const ParamValues& params) const;
+  /// The same on a problem: copies of placed rows grow as N.
+  GrowthLaws laws_on(const Problem& problem, const ParamValues& params) const;
 
   /// Checks the given auxiliary tensors and draws the missing ones from `seed`. A given tensor
   /// fixes the sizes: parameters that it implies are written back into `params`. The default

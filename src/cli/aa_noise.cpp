@@ -26,7 +26,7 @@ Result<EvalCall> noise_call(const Registry& registry) {
   for (const Variant* variant : candidates) {
     if (variant == nullptr) continue;
     auto params = resolve_params(variant->info().name, variant->info().params, {});
-    if (!params || variant->unsupported_reason(call.problem, *params)) continue;
+    if (!params || variant->refusal(call.problem, *params)) continue;
     auto aux = variant->complete_aux(call.problem, *params, {}, 1);
     if (!aux) continue;
     return EvalCall{variant, call.problem, std::move(*params), std::move(*aux)};

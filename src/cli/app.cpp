@@ -103,13 +103,12 @@ bool is_switch_list(const std::string& text) {
   return true;
 }
 
-/// A bare --causal or --counters means on: made explicit, so that it never swallows the argument
-/// after it.
-/// `help COMMAND` becomes `COMMAND --help`.
+/// A bare --causal, --sink or --counters means on: made explicit, so that it never swallows the
+/// argument after it. `help COMMAND` becomes `COMMAND --help`.
 std::vector<std::string> normalised(std::vector<std::string> words) {
   for (std::size_t i = 0; i < words.size(); ++i) {
     const bool counters = words[i] == "--counters";
-    if (words[i] != "--causal" && !counters) continue;
+    if (words[i] != "--causal" && words[i] != "--sink" && !counters) continue;
     const bool has_value = i + 1 < words.size() &&
                            (is_switch_list(words[i + 1]) || (counters && words[i + 1] == "auto"));
     if (has_value) {

@@ -29,7 +29,8 @@ std::string value_name(const ConfigKey& key) {
       {"seq-q", "INTEGER"},     {"scale", "NUMBER"}, {"causal", "[off|on|off,on]"},
       {"title", "TEXT"},        {"input", "LIST"},   {"pass", "LIST"},
       {"format", "LIST"},       {"cache", "LIST"},   {"counters", "[auto|on|off]"},
-      {"shape", "NAME"},
+      {"shape", "NAME"},        {"position", "LIST"},
+      {"softcap", "LIST"},      {"sink", "[off|on|off,on]"},
       {"key-lengths", "FILES"},
   };
   const auto found = names.find(key.name);

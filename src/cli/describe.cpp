@@ -19,13 +19,20 @@ namespace attnbench::cli {
 namespace {
 
 nlohmann::ordered_json case_json(const Case& cell) {
-  nlohmann::ordered_json json{
-      {"problem", cell.problem.describe()}, {"batch", cell.problem.batch},
-      {"heads_q", cell.problem.heads_q},    {"heads_kv", cell.problem.heads_kv},
-      {"seq_q", cell.problem.seq_q},        {"seq_k", cell.problem.seq_k},
-      {"dim_qk", cell.problem.dim_qk},      {"dim_v", cell.problem.dim_v},
-      {"causal", cell.problem.causal},      {"threads", cell.threads},
-      {"params", cell.params.all()}};
+  nlohmann::ordered_json json{{"problem", cell.problem.describe()},
+                              {"batch", cell.problem.batch},
+                              {"heads_q", cell.problem.heads_q},
+                              {"heads_kv", cell.problem.heads_kv},
+                              {"seq_q", cell.problem.seq_q},
+                              {"seq_k", cell.problem.seq_k},
+                              {"dim_qk", cell.problem.dim_qk},
+                              {"dim_v", cell.problem.dim_v},
+                              {"causal", cell.problem.causal},
+                              {"threads", cell.threads},
+                              {"params", cell.params.all()},
+                              {"position", std::string(to_string(cell.problem.position))},
+                              {"sink", !cell.problem.sink.empty()}};
+  if (cell.problem.softcap) json["softcap"] = *cell.problem.softcap;
   if (cell.skip) {
     json["unsupported"] = *cell.skip;
     return json;
@@ -39,6 +46,18 @@ nlohmann::ordered_json case_json(const Case& cell) {
   json["workspace_bytes"] = cell.cost.workspace_bytes;
   if (cell.cost.useful_flops) json["useful_flops"] = *cell.cost.useful_flops;
   return json;
+}
+
+std::string positions_text(const ScoreOptions& takes) {
+  std::string text = "none";
+  for (const Position position : takes.positions) text += fmt::format(", {}", to_string(position));
+  return text + " (--position)";
+}
+
+std::string logits_text(const ScoreOptions& takes) {
+  if (!takes.softcap && !takes.sink) return "no softcap, no sink";
+  return fmt::format("{}softcap, {}sink (--softcap, --sink)", takes.softcap ? "" : "no ",
+                     takes.sink ? "" : "no ");
 }
 
 void print_info(std::ostream& out, const VariantInfo& info) {
@@ -56,6 +75,8 @@ void print_info(std::ostream& out, const VariantInfo& info) {
                              info.laws.workspace));
   line("scale", info.has_scale ? "accepted (--scale); default 1/sqrt(D) unless the formula differs"
                                : "not accepted");
+  line("positions", positions_text(info.takes));
+  line("logits", logits_text(info.takes));
   line("weights", info.has_dense_weights ? "eval --weights writes them" : "not defined");
   if (!info.params.empty()) {
     out << "\nParameters (--param NAME=VALUE)\n";
@@ -111,7 +132,7 @@ class DescribeCommand final : public Command {
     shape_.set_default("threads", "1");
     shape_.declare(app, "Shape of the cost table",
                    {"shape", "seq", "seq-k", "mode", "seq-q", "batch", "heads", "kv-heads", "dim",
-                    "dim-v", "causal", "threads", "scale"});
+                    "dim-v", "causal", "position", "softcap", "sink", "threads", "scale"});
     shape_.declare_params(app, "Shape of the cost table");
     app.add_flag("--json", json_, "Print JSON.")->group("Output");
     app.footer(std::string(kListGrammar) +

@@ -31,6 +31,9 @@ constexpr const char* kExamples =
     "  attnbench eval linformer --q Q.npy --k K.npy --v V.npy --out O.npy \\\n"
     "            --param rank=64 --seed 7 --save-aux drawn/";
 
+/// The problem's own auxiliary tensor, whatever the variant.
+bool is_sink(const std::string& assignment) { return assignment.rfind("sink=", 0) == 0; }
+
 class EvalCommand final : public Command {
  public:
   void declare(CLI::App& app) override;
@@ -43,6 +46,7 @@ class EvalCommand final : public Command {
     EvalRequest request;
   };
   Result<Scalars> scalars() const;
+  Status score_flags(EvalRequest& request) const;
   Result<EvalCall> make_call(const Variant& variant, const Problem& problem,
                              std::uint64_t seed) const;
   Status deliver(const Context& context, const EvalCall& call, const EvalInputs& inputs,
@@ -51,7 +55,8 @@ class EvalCommand final : public Command {
                        const Tensor& output, std::uint64_t seed, Executor& executor) const;
 
   std::string variant_, q_, k_, v_, out_, weights_, key_lengths_, save_aux_;
-  std::string causal_ = "off", scale_, threads_ = "1", layout_ = "bhnd", isa_ = "auto", seed_ = "1";
+  std::string causal_ = "off", position_ = "none", softcap_ = "none", sink_ = "off", scale_;
+  std::string threads_ = "1", layout_ = "bhnd", isa_ = "auto", seed_ = "1";
   std::vector<std::string> params_, aux_;
   bool check_ = false;
 };
@@ -83,6 +88,15 @@ void EvalCommand::declare(CLI::App& app) {
            "Also write the auxiliary tensors that were used, as DIR/NAME.npy.", files);
   add_text(app, "--causal", causal_, "[on|off]", "Mask keys after the query. Default: off.",
            "Call");
+  add_text(app, "--position", position_, "WORD",
+           "none, sinusoidal, rope or alibi; query i is at position i + Nk - Nq. Default: none.",
+           "Call");
+  add_text(app, "--softcap", softcap_, "NUMBER",
+           "Cap c of the logits: s becomes c tanh(s / c). Default: none.", "Call");
+  add_text(app, "--sink", sink_, "[on|off]",
+           "A further logit per query head in the softmax's sum: drawn from the seed, or "
+           "[Hq] from --aux sink=FILE. Default: off.",
+           "Call");
   add_text(app, "--scale", scale_, "NUMBER",
            "Factor on the logits. Default: the variant's own, 1/sqrt(D) for softmax attention.",
            "Call");
@@ -107,13 +121,43 @@ Result<EvalCommand::Scalars> EvalCommand::scalars() const {
   if (!layout) return layout.error();
   all.threads = *threads;
   all.seed = *seed;
-  all.request = {q_, k_, v_, *layout, *causal, std::nullopt, key_lengths_};
+  all.request.q_path = q_;
+  all.request.k_path = k_;
+  all.request.v_path = v_;
+  all.request.layout = *layout;
+  all.request.causal = *causal;
+  all.request.key_lengths_path = key_lengths_;
+  if (Status status = score_flags(all.request); !status) return status.error();
+  all.request.seed = all.seed;
   if (!scale_.empty()) {
     const auto scale = parse_number(scale_, "--scale");
     if (!scale) return scale.error();
     all.request.scale = *scale;
   }
   return all;
+}
+
+Status EvalCommand::score_flags(EvalRequest& request) const {
+  const auto position = parse_position(position_);
+  if (!position) return usage_error("--position: " + position.error().message);
+  request.position = *position;
+  if (softcap_ != "none") {
+    const auto softcap = parse_number(softcap_, "--softcap");
+    if (!softcap || !(*softcap > 0)) {
+      return usage_error(
+          fmt::format("--softcap: given \"{}\"; accepted: none or a number above 0", softcap_));
+    }
+    request.softcap = *softcap;
+  }
+  const auto sink = parse_switch(sink_, "--sink");
+  if (!sink) return sink.error();
+  request.sink = *sink;
+  for (const std::string& text : aux_) {
+    if (!is_sink(text)) continue;
+    if (!request.sink_path.empty()) return usage_error("--aux: sink is given twice");
+    request.sink_path = text.substr(text.find('=') + 1);
+  }
+  return ok_status();
 }
 
 Result<EvalCall> EvalCommand::make_call(const Variant& variant, const Problem& problem,
@@ -127,7 +171,9 @@ Result<EvalCall> EvalCommand::make_call(const Variant& variant, const Problem& p
   if (!given) return given.error();
   auto params = resolve_params(info.name, info.params, *given);
   if (!params) return params.error();
-  auto given_aux = load_aux(info, aux_);
+  std::vector<std::string> own_aux = aux_;
+  std::erase_if(own_aux, is_sink);
+  auto given_aux = load_aux(info, own_aux);
   if (!given_aux) return given_aux.error();
   auto aux = variant.complete_aux(problem, *params, std::move(*given_aux), seed);
   if (!aux) return aux.error();
@@ -155,9 +201,12 @@ Status EvalCommand::deliver(const Context& context, const EvalCall& call, const 
     report(weights_, shape);
   }
   if (!save_aux_.empty()) {
-    if (Status status = save_aux(save_aux_, call.aux); !status) return status;
-    for (const auto& [name, tensor] : call.aux)
-      report(save_aux_ + "/" + name + ".npy", tensor.shape);
+    AuxSet all = call.aux;
+    if (const auto& sink = call.problem.sink; !sink.empty()) {
+      all["sink"] = {{static_cast<std::int64_t>(sink.size())}, sink, {}, false};
+    }
+    if (Status status = save_aux(save_aux_, all); !status) return status;
+    for (const auto& [name, tensor] : all) report(save_aux_ + "/" + name + ".npy", tensor.shape);
   }
   return ok_status();
 }

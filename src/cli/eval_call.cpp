@@ -41,7 +41,7 @@ void copy_columns(ConstTensorView block, std::int64_t first, std::int64_t seq_k,
 }  // namespace
 
 Result<PreparedCall> PreparedCall::make(const EvalCall& call, Executor& executor) {
-  if (auto reason = call.variant->unsupported_reason(call.problem, call.params)) {
+  if (auto reason = call.variant->refusal(call.problem, call.params)) {
     return unsupported_error(fmt::format("{} cannot run {}: {}", call.variant->info().name,
                                          call.problem.describe(), *reason));
   }

@@ -8,6 +8,7 @@
 
 #include "attention/key_lengths.h"
 #include "attention/safetensors.h"
+#include "attention/score_terms.h"
 #include "cli/scalar_flags.h"
 
 namespace attnbench::cli {
@@ -88,6 +89,16 @@ Status check_shapes(const Loaded& q, const Loaded& k, const Loaded& v) {
   return ok_status();
 }
 
+Result<std::vector<float>> load_sink(const std::string& path, std::int64_t heads) {
+  auto array = read_npy(path);
+  if (!array) return array.error();
+  if (array->is_integer || array->shape != std::vector<std::int64_t>{heads}) {
+    return io_error(fmt::format("{}: holds {} '{}'; accepted is a sink: floating point of shape {}",
+                                path, shape_text(array->shape), array->dtype, shape_text({heads})));
+  }
+  return std::move(array->values);
+}
+
 }  // namespace
 
 Result<EvalInputs> load_eval_inputs(const EvalRequest& request) {
@@ -113,6 +124,15 @@ Result<EvalInputs> load_eval_inputs(const EvalRequest& request) {
   problem.mode = problem.seq_q == problem.seq_k ? Mode::self : Mode::cross;
   problem.layout = request.layout;
   problem.scale = request.scale;
+  problem.position = request.position;
+  problem.softcap = request.softcap;
+  if (!request.sink_path.empty()) {
+    auto sink = load_sink(request.sink_path, problem.heads_q);
+    if (!sink) return sink.error();
+    problem.sink = std::move(*sink);
+  } else if (request.sink) {
+    problem.sink = draw_sink(problem.heads_q, request.seed);
+  }
   if (const Status status = validate(problem); !status) return status.error();
   if (!request.key_lengths_path.empty()) {
     auto lengths = load_key_lengths(request.key_lengths_path);

@@ -22,6 +22,11 @@ struct EvalRequest {
   bool causal = false;
   std::optional<double> scale;
   std::string key_lengths_path;  ///< Empty: every key counts.
+  Position position = Position::none;
+  std::optional<double> softcap;
+  bool sink = false;      ///< Drawn from `seed` unless a file has it.
+  std::string sink_path;  ///< Empty: none.
+  std::uint64_t seed = 1;
 };
 
 struct EvalInputs {

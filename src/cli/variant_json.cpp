@@ -40,6 +40,8 @@ Json variant_json(const VariantInfo& info) {
                    {"type", spec.is_integer ? "integer" : "float32"},
                    {"meaning", spec.meaning}});
   }
+  Json positions = Json::array({"none"});
+  for (const Position position : info.takes.positions) positions.push_back(to_string(position));
   return {{"name", info.name},
           {"family", info.family},
           {"exactness", to_string(info.exactness)},
@@ -50,6 +52,9 @@ Json variant_json(const VariantInfo& info) {
           {"workspace_law", info.laws.workspace},
           {"params", std::move(params)},
           {"aux", std::move(aux)},
+          {"positions", std::move(positions)},
+          {"takes_softcap", info.takes.softcap},
+          {"takes_sink", info.takes.sink},
           {"has_scale", info.has_scale},
           {"has_dense_weights", info.has_dense_weights}};
 }

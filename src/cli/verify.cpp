@@ -102,9 +102,10 @@ void VerifyCommand::declare(CLI::App& app) {
   selection_.set_default("threads", "all");
   selection_.declare(app, "Machine", {"threads", "isa", "memory-limit"});
   selection_.declare(app, "Problem", {"seed"});
-  shape_.declare(app, "Problem",
-                 {"shape", "seq", "seq-k", "mode", "seq-q", "batch", "heads", "kv-heads", "dim",
-                  "dim-v", "causal", "key-lengths", "input", "layout", "scale"});
+  shape_.declare(
+      app, "Problem",
+      {"shape", "seq", "seq-k", "mode", "seq-q", "batch", "heads", "kv-heads", "dim", "dim-v",
+       "causal", "key-lengths", "position", "softcap", "sink", "input", "layout", "scale"});
   app.add_flag("--verbose", verbose_, "Errors of every head, and the worst row.")->group("Output");
   app.add_flag("--quiet", quiet_, "Print failures only.")->group("Output");
   app.footer(

@@ -52,7 +52,7 @@ void set_key_lengths(const std::vector<std::int64_t>& lengths, std::vector<Case>
   for (Case& cell : cells) {
     if (cell.skip) continue;
     cell.problem.key_lengths = lengths;
-    cell.skip = cell.variant->unsupported_reason(cell.problem, cell.params);
+    cell.skip = cell.variant->refusal(cell.problem, cell.params);
     if (!cell.skip) cell.cost = cell.variant->cost(cell.problem, cell.params, cell.threads);
   }
 }

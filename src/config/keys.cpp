@@ -11,6 +11,7 @@
 #include "config/grammar.h"
 #include "config/key_values.h"
 #include "config/mask_keys.h"
+#include "config/score_keys.h"
 
 namespace attnbench::config {
 namespace {
@@ -286,6 +287,12 @@ std::vector<KeyRule> make_rules() {
       {"key-lengths", kMaskFiles, "none",
        "Keys that count in each batch row, integers [B]; the others are not read.",
        apply_key_lengths},
+      {"position", kPositionGrammar, "none",
+       "How rows or logits carry positions, inside the timed call.", apply_position},
+      {"softcap", kSoftcapGrammar, "none", "Cap c of the logits: s becomes c tanh(s / c).",
+       apply_softcap},
+      {"sink", kSwitchGrammar, "off",
+       "A further logit per query head in the softmax's sum, drawn from the seed.", apply_sink},
       {"pass", list_of(kPasses), "fwd", "Forward, or forward and backward.", apply_pass},
       {"input", list_of(input_distributions()) + ", peaked=STD, or file:PATH", "gaussian",
        "Distribution that Q, K and V are drawn from, or a file of recorded ones.", apply_input},

@@ -51,6 +51,9 @@ struct SweepConfig {
   std::vector<std::int64_t> dim_v;  ///< Empty: equal to dim.
   std::vector<bool> causal{false};
   std::vector<KeyLengthsChoice> key_lengths{{}};
+  std::vector<Position> position{Position::none};
+  std::vector<std::optional<double>> softcap{std::nullopt};
+  std::vector<bool> sink{false};  ///< Drawn from the seed, one logit per query head.
   std::vector<Pass> pass{Pass::fwd};
   std::vector<std::string> input{"gaussian"};
   Layout layout = Layout::bhnd;

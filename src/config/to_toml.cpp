@@ -67,6 +67,24 @@ class TomlText {
   std::string text_;
 };
 
+/// Left out where nothing is done to rows and logits.
+void add_scores(const SweepConfig& config, TomlText& toml) {
+  const SweepConfig plain;
+  if (config.position != plain.position) {
+    std::vector<std::string> positions;
+    for (const Position position : config.position) positions.emplace_back(to_string(position));
+    toml.add("position", text_value(positions));
+  }
+  if (config.softcap != plain.softcap) {
+    std::vector<std::string> caps;
+    for (const auto& cap : config.softcap) caps.push_back(cap ? fmt::format("{}", *cap) : "none");
+    toml.add("softcap", text_value(caps));
+  }
+  if (config.sink != plain.sink) {
+    toml.add("sink", fmt::format("[{}]", fmt::join(config.sink, ", ")));
+  }
+}
+
 void add_problem_axes(const SweepConfig& config, TomlText& toml) {
   toml.add("mode", text_value(to_string(config.mode)));
   toml.add("seq", integers_value(config.seq));
@@ -84,6 +102,7 @@ void add_problem_axes(const SweepConfig& config, TomlText& toml) {
   if (config.key_lengths != SweepConfig{}.key_lengths) {
     toml.add("key-lengths", files_value(config.key_lengths));
   }
+  add_scores(config, toml);
   std::vector<std::string> passes;
   for (const Pass pass : config.pass) passes.emplace_back(to_string(pass));
   toml.add("pass", text_value(passes));

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "kernels/placed_rows.h"
 #include "kernels/query_tiles.h"
 
 namespace attnbench::kernels {
@@ -102,6 +103,7 @@ class BlockPlan final : public Plan {
  public:
   BlockPlan(const Problem& problem, BlockRows rows)
       : problem_(problem),
+        terms_(problem),
         rows_(std::move(rows)),
         pattern_(problem_, rows_),
         tiles_(block_tiles(problem_, rows_)) {}
@@ -111,11 +113,12 @@ class BlockPlan final : public Plan {
     const Problem& p = problem_;
     if (is_one_tile(tiles_)) {
       const KeySource sources[] = {{inputs.k, inputs.v}};
-      return tiled_softmax({p, p.scale_or_default(), sources, pattern_, inputs.q, output},
-                           workspace, executor);
+      return tiled_softmax(
+          {p, p.scale_or_default(), sources, pattern_, inputs.q, output, nullptr, terms_.if_any()},
+          workspace, executor);
     }
     TileScratch scratch(p, executor.threads(), workspace);
-    const TileCall call{p, inputs.q, output};
+    const TileCall call{p, inputs.q, output, nullptr, terms_.if_any()};
     const auto tiles = static_cast<std::int64_t>(tiles_.size());
     executor.parallel_for(p.batch * p.heads_kv * tiles, [&](std::int64_t index, int slot) {
       const HeadIndex at{index / tiles / p.heads_kv, index / tiles % p.heads_kv};
@@ -133,6 +136,7 @@ class BlockPlan final : public Plan {
 
  private:
   Problem problem_;
+  LogitTerms terms_;
   BlockRows rows_;
   BlockPattern pattern_;  ///< Refers to the two above.
   std::vector<BlockTile> tiles_;
@@ -165,20 +169,21 @@ BlockRows make_block_rows(const Problem& problem, std::int64_t block, const Colu
 }
 
 std::unique_ptr<Plan> make_block_plan(const Problem& problem, BlockRows rows) {
-  return std::make_unique<BlockPlan>(problem, std::move(rows));
+  return with_placed_rows(problem, std::make_unique<BlockPlan>(problem, std::move(rows)));
 }
 
 Cost block_plan_cost(const Problem& problem, const BlockRows& rows, int threads) {
   const TileWork work = block_work(problem, rows, threads);
   Cost cost;
   cost.performed_flops = 2 * work.pairs * static_cast<double>(problem.dim_qk + problem.dim_v);
-  cost.exp_count = work.exps;
+  cost.exp_count = work.exps_with(LogitTerms(problem));
   cost.min_bytes = compulsory_bytes(problem);
   cost.traffic_bytes = cost.min_bytes;
   cost.useful_flops = dense_flops(problem);
   cost.workspace_bytes = is_one_tile(block_tiles(problem, rows))
                              ? tiled_softmax_workspace_bytes(problem, threads)
                              : TileScratch::bytes(problem, threads);
+  add_placed_rows_cost(problem, cost);
   return cost;
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "kernels/placed_rows.h"
 #include "kernels/query_tiles.h"
 #include "kernels/residue_class.h"
 
@@ -243,6 +244,7 @@ class GlobalWindowPlan final : public Plan {
  public:
   GlobalWindowPlan(const Problem& problem, GlobalWindow pattern)
       : problem_(problem),
+        terms_(problem),
         pattern_(std::move(pattern)),
         schedule_(problem_, pattern_),
         base_(base_pattern(problem_)) {}
@@ -265,6 +267,7 @@ class GlobalWindowPlan final : public Plan {
   void run_class(Call& call, const HeadIndex& at, const ClassTask& task, int slot) const;
 
   Problem problem_;
+  LogitTerms terms_;
   GlobalWindow pattern_;
   Schedule schedule_;
   WindowPattern base_;
@@ -305,14 +308,17 @@ void GlobalWindowPlan::run_class(Call& call, const HeadIndex& at, const ClassTas
   const std::int64_t first_global =
       (at.batch * p.heads_kv + at.head) * static_cast<std::int64_t>(pattern_.globals.size());
   SourceRows sources[] = {rows_of(call.inputs, at),
-                          {call.globals.k + first_global * p.dim_qk, p.dim_qk,
-                           call.globals.v + first_global * p.dim_v, p.dim_v}};
+                          {call.globals.k + first_global * p.dim_qk,
+                           p.dim_qk,
+                           call.globals.v + first_global * p.dim_v,
+                           p.dim_v,
+                           {.list = pattern_.globals.data()}}};
   if (pattern_.dilation > 1) {
     const GatheredRows& to = call.gathered[static_cast<std::size_t>(slot)];
     const std::int64_t first = task.residue + keys.begin * pattern_.dilation;
     copy_rows(call.inputs.k, at, first, pattern_.dilation, keys.end - keys.begin, to.k);
     copy_rows(call.inputs.v, at, first, pattern_.dilation, keys.end - keys.begin, to.v);
-    sources[0] = {to.k, p.dim_qk, to.v, p.dim_v};
+    sources[0] = {to.k, p.dim_qk, to.v, p.dim_v, {first, pattern_.dilation}};
   }
   const ClassPattern pattern(p, pattern_, task.residue, at.batch, keys.begin);
   const auto& placed = schedule_.classes[static_cast<std::size_t>(task.residue)];
@@ -331,7 +337,7 @@ void GlobalWindowPlan::run(const Inputs& inputs, TensorView output, Workspace& w
                            Executor& executor) {
   const Problem& p = problem_;
   Call call{inputs,
-            {p, inputs.q, output},
+            {p, inputs.q, output, nullptr, terms_.if_any()},
             {p, executor.threads(), workspace},
             take_rows(p, all_global_rows(p, pattern_), workspace),
             {}};
@@ -364,14 +370,14 @@ void GlobalWindowPlan::run(const Inputs& inputs, TensorView output, Workspace& w
 }  // namespace
 
 std::unique_ptr<Plan> make_global_window_plan(const Problem& problem, GlobalWindow pattern) {
-  return std::make_unique<GlobalWindowPlan>(problem, std::move(pattern));
+  return with_placed_rows(problem, std::make_unique<GlobalWindowPlan>(problem, std::move(pattern)));
 }
 
 Cost global_window_cost(const Problem& problem, const GlobalWindow& pattern, int threads) {
   const TileWork work = global_window_work(problem, pattern);
   Cost cost;
   cost.performed_flops = 2 * work.pairs * static_cast<double>(problem.dim_qk + problem.dim_v);
-  cost.exp_count = work.exps;
+  cost.exp_count = work.exps_with(LogitTerms(problem));
   cost.min_bytes = compulsory_bytes(problem);
   cost.traffic_bytes = cost.min_bytes;
   cost.useful_flops = dense_flops(problem);
@@ -379,6 +385,7 @@ Cost global_window_cost(const Problem& problem, const GlobalWindow& pattern, int
       TileScratch::bytes(problem, threads) +
       gathered_bytes(problem, all_global_rows(problem, pattern)) +
       static_cast<std::size_t>(threads) * gathered_bytes(problem, gathered_limit(problem, pattern));
+  add_placed_rows_cost(problem, cost);
   return cost;
 }
 

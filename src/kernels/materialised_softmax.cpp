@@ -9,6 +9,7 @@
 #include <limits>
 
 #include "kernels/exp-inl.h"
+#include "kernels/logit_terms-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace attnbench::kernels {
@@ -34,13 +35,13 @@ HWY_INLINE float row_maximum(const float* row, std::int64_t n) {
   return maximum;
 }
 
-float softmax_row_target(float* row, std::int64_t allowed, std::int64_t keys) {
+float softmax_row_target(float* row, std::int64_t allowed, std::int64_t keys, float sink) {
   std::fill(row + allowed, row + keys, 0.0F);
   if (allowed == 0) return 0;
   const hn::ScalableTag<float> d;
   const hn::CappedTag<float, 1> d1;
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
-  const float maximum = row_maximum(row, allowed);
+  const float maximum = std::max(row_maximum(row, allowed), sink);
   const auto shift = hn::Set(d, maximum);
   auto sum0 = hn::Zero(d), sum1 = hn::Zero(d);
   std::int64_t j = 0;
@@ -53,11 +54,23 @@ float softmax_row_target(float* row, std::int64_t allowed, std::int64_t keys) {
     sum1 = hn::Add(sum1, p1);
   }
   float sum = hn::GetLane(hn::SumOfLanes(d, hn::Add(sum0, sum1)));
+  if (sink > -std::numeric_limits<float>::infinity()) {
+    sum += hn::GetLane(exp2_nonpositive(d1, hn::Set(d1, sink - maximum)));
+  }
   for (; j < allowed; ++j) {
     row[j] = hn::GetLane(exp2_nonpositive(d1, hn::Set(d1, row[j] - maximum)));
     sum += row[j];
   }
   return 1 / sum;
+}
+
+/// Soft cap and bias of the first `keys` logits of a row.
+void shape_row_target(float* row, std::int64_t keys, float softcap, const float* key_positions,
+                      float slope, float position) {
+  // No slope is 0 but that of a problem without a bias.
+  if (slope == 0) return shape_row<true, false>(row, keys, softcap, key_positions, 0, 0);
+  const auto shape = softcap > 0 ? shape_row<true, true> : shape_row<false, true>;
+  shape(row, keys, softcap, key_positions, slope, position);
 }
 
 void scale_row_target(float* row, std::int64_t n, float factor) {
@@ -85,6 +98,7 @@ namespace {
 
 HWY_EXPORT(softmax_row_target);
 HWY_EXPORT(scale_row_target);
+HWY_EXPORT(shape_row_target);
 
 /// Keys that query i may read: always the first ones.
 std::int64_t allowed_keys(const Problem& p, std::int64_t b, std::int64_t i) {
@@ -97,8 +111,30 @@ struct RowBlock {
   std::int64_t batch, head, begin, end;
 };
 
-void run_rows(const Problem& p, float scale, const Inputs& in, TensorView out, float* scores,
-              const RowBlock& rows) {
+/// Soft cap and bias of a block of rows; only what a row may read. Returns the exps.
+std::int64_t shape_rows(const Problem& p, const LogitTerms& terms, float* block,
+                        const RowBlock& rows) {
+  constexpr std::int64_t kKeys = 256;
+  const std::int64_t keys = allowed_keys(p, rows.batch, rows.end - 1);
+  const float slope = terms.slopes.empty() ? 0 : terms.slopes[static_cast<std::size_t>(rows.head)];
+  std::int64_t pairs = 0;
+  float positions[kKeys];
+  for (std::int64_t from = 0; from < keys; from += kKeys) {
+    for (std::int64_t j = 0; j < kKeys; ++j) positions[j] = static_cast<float>(from + j);
+    for (std::int64_t i = rows.begin; i < rows.end; ++i) {
+      const std::int64_t here = std::min(allowed_keys(p, rows.batch, i) - from, kKeys);
+      if (here <= 0) continue;
+      HWY_DYNAMIC_DISPATCH(shape_row_target)
+      (block + (i - rows.begin) * p.seq_k + from, here, terms.softcap, positions, slope,
+       static_cast<float>(i + terms.diagonal));
+      pairs += here;
+    }
+  }
+  return terms.softcap > 0 ? pairs : 0;
+}
+
+void run_rows(const Problem& p, float scale, const LogitTerms& terms, const Inputs& in,
+              TensorView out, float* scores, const RowBlock& rows) {
   const auto [b, h, begin, end] = rows;
   const std::int64_t kv = h / p.group();
   const std::int64_t keys = allowed_keys(p, b, end - 1);
@@ -111,11 +147,13 @@ void run_rows(const Problem& p, float scale, const Inputs& in, TensorView out, f
   onednn_gemm(count, keys, p.dim_qk, scale, in.q.row(b, h, begin), in.q.stride[2],
               in.k.row(b, kv, 0), in.k.stride[2], true, block, p.seq_k);
   float inverse_sum[kScoreRows];
-  std::int64_t exps = 0;
+  std::int64_t exps = terms.shape_logits() ? shape_rows(p, terms, block, rows) : 0;
+  const float sink = terms.sink.empty() ? -std::numeric_limits<float>::infinity()
+                                        : terms.sink[static_cast<std::size_t>(h)];
   for (std::int64_t i = begin; i < end; ++i) {
     const std::int64_t allowed = allowed_keys(p, b, i);
-    inverse_sum[i - begin] = softmax_row(block + (i - begin) * p.seq_k, allowed, keys);
-    exps += allowed;
+    inverse_sum[i - begin] = softmax_row(block + (i - begin) * p.seq_k, allowed, keys, sink);
+    exps += allowed + (allowed > 0 && !terms.sink.empty() ? 1 : 0);
   }
   onednn_gemm(count, p.dim_v, keys, 1.0F, block, p.seq_k, in.v.row(b, kv, 0), in.v.stride[2], false,
               out.row(b, h, begin), out.stride[2]);
@@ -127,8 +165,8 @@ void run_rows(const Problem& p, float scale, const Inputs& in, TensorView out, f
 
 }  // namespace
 
-float softmax_row(float* scores, std::int64_t allowed, std::int64_t keys) {
-  return HWY_DYNAMIC_DISPATCH(softmax_row_target)(scores, allowed, keys);
+float softmax_row(float* scores, std::int64_t allowed, std::int64_t keys, float sink) {
+  return HWY_DYNAMIC_DISPATCH(softmax_row_target)(scores, allowed, keys, sink);
 }
 
 std::int64_t heads_in_flight(const Problem& p, int threads) {
@@ -152,8 +190,17 @@ double materialised_softmax_pairs(const Problem& p) {
   return pairs * static_cast<double>(p.heads_q);
 }
 
-void materialised_softmax(const Problem& p, double scale, const Inputs& inputs, TensorView output,
-                          Workspace& workspace, Executor& executor) {
+double materialised_softmax_exps(const Problem& p) {
+  double exps = allowed_pairs(p) * (p.softcap ? 2 : 1);
+  for (std::int64_t b = 0; b < p.batch && !p.sink.empty(); ++b) {
+    for (std::int64_t i = 0; i < p.seq_q; ++i) exps += allowed_keys(p, b, i) > 0 ? 1 : 0;
+  }
+  return exps * static_cast<double>(p.heads_q);
+}
+
+void materialised_softmax(const Problem& p, double scale, const LogitTerms& terms,
+                          const Inputs& inputs, TensorView output, Workspace& workspace,
+                          Executor& executor) {
   const std::int64_t matrices = heads_in_flight(p, executor.threads());
   std::vector<float*> scores;
   for (std::int64_t m = 0; m < matrices; ++m) {
@@ -169,7 +216,7 @@ void materialised_softmax(const Problem& p, double scale, const Inputs& inputs, 
   if (matrices > 1 || executor.threads() == 1) {
     executor.parallel_for(heads, [&](std::int64_t head, int slot) {
       for (std::int64_t block = 0; block < blocks; ++block) {
-        run_rows(p, base2_scale, inputs, output, scores[static_cast<std::size_t>(slot)],
+        run_rows(p, base2_scale, terms, inputs, output, scores[static_cast<std::size_t>(slot)],
                  rows_of(head, block));
       }
     });
@@ -178,7 +225,7 @@ void materialised_softmax(const Problem& p, double scale, const Inputs& inputs, 
   for (std::int64_t head = 0; head < heads; ++head) {
     executor.parallel_for(blocks, [&](std::int64_t index, int) {
       // The longest rows of a causal mask first.
-      run_rows(p, base2_scale, inputs, output, scores[0], rows_of(head, blocks - 1 - index));
+      run_rows(p, base2_scale, terms, inputs, output, scores[0], rows_of(head, blocks - 1 - index));
     });
   }
 }

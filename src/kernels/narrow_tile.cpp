@@ -10,6 +10,7 @@
 #include <numbers>
 
 #include "kernels/exp-inl.h"
+#include "kernels/logit_terms-inl.h"
 #include "kernels/narrow_tile.h"
 #include "kernels/op_count.h"
 
@@ -234,12 +235,48 @@ HWY_INLINE void narrow_values(const float* v, std::ptrdiff_t v_stride, std::ptrd
   }
 }
 
+/// Soft cap and bias of one block of scores.
+template <int L>
+void shape_narrow_block(const TileJob& job, const KeyBlock& block, const NarrowBuffers& b) {
+  const LogitTerms& terms = *job.terms;
+  const std::ptrdiff_t keys = block.end - block.begin;
+  const KeyPositions& from = job.sources[static_cast<std::size_t>(block.source)].positions;
+  float positions[kKeyBlock];
+  for (std::ptrdiff_t j = 0; j < keys; ++j) {
+    positions[j] = static_cast<float>(from.at(block.begin + j));
+  }
+  for (int lane = 0; lane < L; ++lane) {
+    float* scores = b.scores + lane * kKeyBlock;
+    if (terms.slopes.empty()) {
+      shape_row<true, false>(scores, keys, terms.softcap, positions, 0, 0);
+      continue;
+    }
+    const LaneQuery at = job.lane_queries[lane];
+    const float slope = terms.slopes[static_cast<std::size_t>(at.head)];
+    const auto position = static_cast<float>(at.query + terms.diagonal);
+    const auto shape = terms.softcap > 0 ? shape_row<true, true> : shape_row<false, true>;
+    shape(scores, keys, terms.softcap, positions, slope, position);
+  }
+  if (terms.softcap > 0) count_ops(0, keys * L);
+}
+
+/// The state of a row that has seen nothing, or the sink alone.
+SoftmaxState start_state(const TileJob& job, int lane) {
+  if (job.terms == nullptr || job.terms->sink.empty() || !job.starts_rows) {
+    return {kMinusInfinity, 0};
+  }
+  const float sink = job.terms->sink[static_cast<std::size_t>(job.lane_queries[lane].head)];
+  // A sink of -infinity is none.
+  return {sink, sink > kMinusInfinity ? 1.0F : 0.0F};
+}
+
 template <int L>
 void narrow_block(const TileJob& job, const KeyBlock& block, NarrowBuffers& b) {
   const SourceRows& source = job.sources[static_cast<std::size_t>(block.source)];
   const std::int64_t begin = block.begin;
   const std::ptrdiff_t keys = block.end - begin;
   narrow_scores<L>(source.k + begin * source.k_stride, source.k_stride, keys, job.dim_qk, b);
+  if (job.terms != nullptr && job.terms->shape_logits()) shape_narrow_block<L>(job, block, b);
   if (block.masked) {
     std::uint64_t mask[kKeyBlock];
     block_mask(*job.pattern, job.queries, *job.runs, block, mask);
@@ -273,8 +310,9 @@ void narrow_tile(TileJob& job) {
     float* acc = b.acc + lane * b.acc_stride;
     std::fill_n(acc, b.acc_stride, 0.0F);
     if (job.resume) std::copy_n(job.out_rows[lane], job.dim_v, acc);
-    b.maximum[lane] = job.resume ? job.states[lane]->maximum : kMinusInfinity;
-    b.sum[lane] = job.resume ? job.states[lane]->sum : 0;
+    const SoftmaxState state = job.resume ? *job.states[lane] : start_state(job, lane);
+    b.maximum[lane] = state.maximum;
+    b.sum[lane] = state.sum;
   }
   job.runs->clear();
   job.pattern->runs(job.queries, *job.runs);

@@ -9,6 +9,7 @@ namespace attnbench::kernels {
 /// Multiply-adds of matrix products and exponentials, padding lanes left out.
 struct OpCount {
   std::atomic<std::int64_t> multiply_adds{0};
+  std::atomic<std::int64_t> additions{0};  ///< Of position encodings; one FLOP each.
   std::atomic<std::int64_t> exps{0};
 };
 
@@ -25,6 +26,12 @@ inline void count_ops(std::int64_t multiply_adds, std::int64_t exps) {
   }
 }
 
+inline void count_additions(std::int64_t additions) {
+  if (OpCount* counter = op_counter().load(std::memory_order_relaxed)) {
+    counter->additions.fetch_add(additions, std::memory_order_relaxed);
+  }
+}
+
 /// Counts while it lives. One at a time.
 class ScopedOpCount {
  public:
@@ -32,7 +39,10 @@ class ScopedOpCount {
   ~ScopedOpCount() { op_counter().store(nullptr); }
   ScopedOpCount(const ScopedOpCount&) = delete;
   ScopedOpCount& operator=(const ScopedOpCount&) = delete;
-  double flops() const { return 2.0 * static_cast<double>(count_.multiply_adds.load()); }
+  double flops() const {
+    return 2.0 * static_cast<double>(count_.multiply_adds.load()) +
+           static_cast<double>(count_.additions.load());
+  }
   double exps() const { return static_cast<double>(count_.exps.load()); }
 
  private:

@@ -18,7 +18,8 @@ struct TileCall {
   const Problem& problem;
   ConstTensorView q;
   TensorView out;
-  SoftmaxState* states = nullptr;  ///< [B, Hq, Nq], or null.
+  SoftmaxState* states = nullptr;     ///< [B, Hq, Nq], or null.
+  const LogitTerms* terms = nullptr;  ///< What is done to logits, or null.
 };
 
 /// A query, and its position as the tile's pattern counts.
@@ -61,10 +62,12 @@ void fill_job(const TileCall& call, const HeadIndex& at, std::int64_t begin, int
     const std::int64_t h = at.head * p.group() + (begin + lane) % p.group();
     job.q_rows[lane] = call.q.row(at.batch, h, i);
     job.out_rows[lane] = call.out.row(at.batch, h, i);
+    job.lane_queries[lane] = {h, i};
     if (call.states != nullptr) {
       job.states[lane] = call.states + (at.batch * p.heads_q + h) * p.seq_q + i;
     }
   }
+  job.terms = call.terms;
   job.dim_qk = p.dim_qk;
   job.dim_v = p.dim_v;
   job.scale = p.scale_or_default();

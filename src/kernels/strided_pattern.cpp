@@ -66,7 +66,7 @@ void run_class(const ResidueCall& call, const HeadIndex& at, std::int64_t r,
   const std::int64_t keys = class_keys(p.key_length(at.batch), call.stride, r);
   copy_rows(call.inputs.k, at, r, call.stride, keys, scratch.k);
   copy_rows(call.inputs.v, at, r, call.stride, keys, scratch.v);
-  const SourceRows source[] = {{scratch.k, p.dim_qk, scratch.v, p.dim_v}};
+  const SourceRows source[] = {{scratch.k, p.dim_qk, scratch.v, p.dim_v, {r, call.stride}}};
   const ResiduePattern pattern(p.causal, keys);
   const auto place = [&](std::int64_t n) { return c.place(n); };
   for (std::int64_t begin = 0; begin < c.queries * p.group(); begin += kTileQueries) {
@@ -168,8 +168,9 @@ std::int64_t summary_rows(const Problem& p, std::int64_t stride, std::int64_t su
 
 }  // namespace
 
-void strided_softmax(const Problem& p, std::int64_t stride, const Inputs& inputs, TensorView output,
-                     Workspace& workspace, Executor& executor) {
+void strided_softmax(const Problem& p, const LogitTerms& terms, std::int64_t stride,
+                     const Inputs& inputs, TensorView output, Workspace& workspace,
+                     Executor& executor) {
   auto* states = reinterpret_cast<SoftmaxState*>(workspace.take(state_floats(p)));
   std::vector<ResidueScratch> scratch(static_cast<std::size_t>(executor.threads()));
   const auto keys = static_cast<std::size_t>(class_keys_limit(p, stride));
@@ -180,9 +181,9 @@ void strided_softmax(const Problem& p, std::int64_t stride, const Inputs& inputs
   }
   const KeySource sources[] = {{inputs.k, inputs.v}};
   const WindowPattern band = band_pattern(p, stride);
-  const TiledSoftmaxCall band_call{p,     p.scale_or_default(), sources, band, inputs.q, output,
-                                   states};
-  const ResidueCall call{{p, inputs.q, output, states}, stride, inputs};
+  const TiledSoftmaxCall band_call{p,      p.scale_or_default(), sources, band, inputs.q, output,
+                                   states, terms.if_any()};
+  const ResidueCall call{{p, inputs.q, output, states, terms.if_any()}, stride, inputs};
   if (heads_per_thread(p, executor.threads())) {
     executor.parallel_for(p.batch * p.heads_kv, [&](std::int64_t index, int slot) {
       const HeadIndex at{index / p.heads_kv, index % p.heads_kv};
@@ -231,17 +232,21 @@ TileWork strided_softmax_work(const Problem& p, std::int64_t stride, int threads
   return total;
 }
 
-void fixed_softmax(const Problem& p, std::int64_t stride, std::int64_t summary,
-                   const Inputs& inputs, TensorView output, Workspace& workspace,
-                   Executor& executor) {
+void fixed_softmax(const Problem& p, const LogitTerms& terms, std::int64_t stride,
+                   std::int64_t summary, const Inputs& inputs, TensorView output,
+                   Workspace& workspace, Executor& executor) {
   const std::int64_t rows = summary_rows(p, stride, summary);
   const std::int64_t heads = p.batch * p.heads_kv;
   float* k = workspace.take(static_cast<std::size_t>(heads * rows * p.dim_qk));
   float* v = workspace.take(static_cast<std::size_t>(heads * rows * p.dim_v));
+  std::vector<std::int64_t> keys;
+  for (std::int64_t u = 0; u < rows; ++u) {
+    keys.push_back(u / summary * stride + stride - summary + u % summary);
+  }
   executor.parallel_for(heads, [&](std::int64_t head, int) {
     const HeadIndex at{head / p.heads_kv, head % p.heads_kv};
     for (std::int64_t u = 0; u < rows; ++u) {
-      const std::int64_t j = u / summary * stride + stride - summary + u % summary;
+      const std::int64_t j = keys[static_cast<std::size_t>(u)];
       copy_rows(inputs.k, at, j, 1, 1, k + (head * rows + u) * p.dim_qk);
       copy_rows(inputs.v, at, j, 1, 1, v + (head * rows + u) * p.dim_v);
     }
@@ -250,9 +255,12 @@ void fixed_softmax(const Problem& p, std::int64_t stride, std::int64_t summary,
   const std::array<std::int64_t, 4> v_shape{p.batch, p.heads_kv, rows, p.dim_v};
   const KeySource sources[] = {{inputs.k, inputs.v},
                                {{k, k_shape, layout_strides(k_shape, Layout::bhnd)},
-                                {v, v_shape, layout_strides(v_shape, Layout::bhnd)}}};
+                                {v, v_shape, layout_strides(v_shape, Layout::bhnd)},
+                                {.list = keys.data()}}};
   const FixedPattern pattern(p, stride, summary);
-  tiled_softmax({p, p.scale_or_default(), sources, pattern, inputs.q, output}, workspace, executor);
+  tiled_softmax(
+      {p, p.scale_or_default(), sources, pattern, inputs.q, output, nullptr, terms.if_any()},
+      workspace, executor);
 }
 
 std::size_t fixed_softmax_workspace_bytes(const Problem& p, std::int64_t stride,

@@ -19,8 +19,9 @@ namespace attnbench::kernels {
 /// of that class, which are gathered into contiguous rows once per class. The band comes first, in
 /// natural order, and leaves its running maximum and sum per query; the residue tiles resume there.
 /// A key that is in both sets (j = p) counts in the band alone.
-void strided_softmax(const Problem& problem, std::int64_t stride, const Inputs& inputs,
-                     TensorView output, Workspace& workspace, Executor& executor);
+void strided_softmax(const Problem& problem, const LogitTerms& terms, std::int64_t stride,
+                     const Inputs& inputs, TensorView output, Workspace& workspace,
+                     Executor& executor);
 std::size_t strided_softmax_workspace_bytes(const Problem& problem, std::int64_t stride,
                                             int threads);
 TileWork strided_softmax_work(const Problem& problem, std::int64_t stride, int threads);
@@ -28,9 +29,9 @@ TileWork strided_softmax_work(const Problem& problem, std::int64_t stride, int t
 /// Fixed: query at position p reads the keys of its own block of `stride` keys and the last
 /// `summary` keys of every block; with causal only j <= p. The summary keys are gathered once per
 /// head, and are then plain columns for every query.
-void fixed_softmax(const Problem& problem, std::int64_t stride, std::int64_t summary,
-                   const Inputs& inputs, TensorView output, Workspace& workspace,
-                   Executor& executor);
+void fixed_softmax(const Problem& problem, const LogitTerms& terms, std::int64_t stride,
+                   std::int64_t summary, const Inputs& inputs, TensorView output,
+                   Workspace& workspace, Executor& executor);
 std::size_t fixed_softmax_workspace_bytes(const Problem& problem, std::int64_t stride,
                                           std::int64_t summary, int threads);
 TileWork fixed_softmax_work(const Problem& problem, std::int64_t stride, std::int64_t summary,

@@ -56,6 +56,30 @@ HWY_INLINE V falling_logistic(D d, V w) {
   return fast_reciprocal(d, hn::Add(power, hn::Set(d, 1.0F)));
 }
 
+/// tanh(x) for any finite x.
+/// Type: float32. Maximum error: 4e-7 relative, so that small x keep their digits; |result| is at
+/// most 1 + 2e-7. x P(x^2) / Q(x^2) with P and Q of degree 4, minimax in relative error (Lawson's
+/// algorithm) on [0, 9.01], beyond which tanh rounds to 1; the division by an approximate
+/// reciprocal and one correction.
+template <class D, class V = hn::Vec<D>>
+HWY_INLINE V tanh_f32(D d, V x) {
+  const V end = hn::Set(d, 9.01F);
+  x = hn::Max(hn::Min(x, end), hn::Neg(end));
+  const V y = hn::Mul(x, x);
+  V p = hn::MulAdd(hn::Set(d, 1.33353711e-08F), y, hn::Set(d, 2.05952238e-05F));
+  V q = hn::MulAdd(hn::Set(d, 7.76868169e-07F), y, hn::Set(d, 3.28426018e-04F));
+  p = hn::MulAdd(p, y, hn::Set(d, 3.49474888e-03F));
+  q = hn::MulAdd(q, y, hn::Set(d, 2.58737928e-02F));
+  p = hn::MulAdd(p, y, hn::Set(d, 1.33803202e-01F));
+  q = hn::MulAdd(q, y, hn::Set(d, 4.67136356e-01F));
+  p = hn::MulAdd(p, y, hn::Set(d, 1.0F));
+  q = hn::MulAdd(q, y, hn::Set(d, 1.0F));
+  p = hn::Mul(p, x);
+  const V r = fast_reciprocal(d, q);
+  const V quotient = hn::Mul(p, r);
+  return hn::MulAdd(hn::NegMulAdd(quotient, q, p), r, quotient);
+}
+
 /// 2^x for x in [-1000, 1000]. Type: float64. Maximum error: 1e-14 relative; exactly 1 at 0.
 /// x = n + f with n the nearest integer; 2^f = e^(f ln2) by its Taylor series of degree 11, whose
 /// remainder is (ln2 / 2)^12 / 12! = 6e-15.

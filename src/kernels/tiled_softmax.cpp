@@ -9,9 +9,11 @@
 #include <cmath>
 #include <limits>
 #include <numbers>
+#include <optional>
 
 #include "kernels/exp-inl.h"
 #include "kernels/gemm-inl.h"
+#include "kernels/logit_terms-inl.h"
 #include "kernels/narrow_tile.h"
 #include "kernels/op_count.h"
 #include "kernels/split_keys.h"
@@ -35,6 +37,21 @@ struct TileBuffers {
   float* sum;              // [64]
   float* factor;           // [64]
   std::ptrdiff_t columns;  // Lanes rounded up to whole vectors.
+};
+
+/// What the logits of a tile's lanes depend on beside the keys; only with terms that change them.
+struct alignas(64) LaneTerms {
+  float slopes[kTileQueries] = {};
+  float positions[kTileQueries] = {};
+
+  explicit LaneTerms(const TileJob& job) {
+    const LogitTerms& terms = *job.terms;
+    for (int lane = 0; lane < job.queries.lanes && !terms.slopes.empty(); ++lane) {
+      const LaneQuery at = job.lane_queries[lane];
+      slopes[lane] = terms.slopes[static_cast<std::size_t>(at.head)];
+      positions[lane] = static_cast<float>(at.query + terms.diagonal);
+    }
+  }
 };
 
 TileBuffers lay_out(const TileJob& job) {
@@ -117,13 +134,36 @@ void softmax_block(float* scores, std::ptrdiff_t keys, const std::uint64_t* mask
   }
 }
 
+/// Soft cap and bias of one block of scores.
+void shape_block(const TileJob& job, const TileBuffers& t, const LaneTerms& lanes,
+                 const KeyBlock& block) {
+  const LogitTerms& terms = *job.terms;
+  const std::ptrdiff_t keys = block.end - block.begin;
+  float positions[kKeyBlock];
+  if (terms.slopes.empty()) {
+    shape_lanes<true, false>(t.scores, kLanes, keys, t.columns, terms.softcap, positions,
+                             lanes.slopes, lanes.positions);
+  } else {
+    const KeyPositions& from = job.sources[static_cast<std::size_t>(block.source)].positions;
+    for (std::ptrdiff_t j = 0; j < keys; ++j) {
+      positions[j] = static_cast<float>(from.at(block.begin + j));
+    }
+    const auto shape = terms.softcap > 0 ? shape_lanes<true, true> : shape_lanes<false, true>;
+    shape(t.scores, kLanes, keys, t.columns, terms.softcap, positions, lanes.slopes,
+          lanes.positions);
+  }
+  if (terms.softcap > 0) count_ops(0, keys * job.queries.lanes);
+}
+
 /// Scores, softmax and weighted values of one block.
-void key_block(const TileJob& job, const TileBuffers& t, const KeyBlock& block, bool first) {
+void key_block(const TileJob& job, const TileBuffers& t, const LaneTerms* lanes,
+               const KeyBlock& block, bool first) {
   const SourceRows& source = job.sources[static_cast<std::size_t>(block.source)];
   const std::int64_t begin = block.begin;
   const std::ptrdiff_t keys = block.end - begin;
   gemm<ALayout::row_major>(keys, t.columns, job.dim_qk, source.k + begin * source.k_stride,
                            source.k_stride, t.q, kLanes, t.scores, kLanes, Old::overwrite);
+  if (lanes != nullptr) shape_block(job, t, *lanes, block);
   if (block.masked) {
     std::uint64_t mask[kKeyBlock];
     block_mask(*job.pattern, job.queries, *job.runs, block, mask);
@@ -136,6 +176,18 @@ void key_block(const TileJob& job, const TileBuffers& t, const KeyBlock& block, 
                            first ? Old::overwrite : Old::rescale, t.factor);
   count_ops(keys * job.queries.lanes * (job.dim_qk + job.dim_v),
             keys * job.queries.lanes + job.queries.lanes);
+}
+
+/// The state of rows that have seen nothing, or the sink alone.
+void start_state(const TileJob& job, const TileBuffers& t) {
+  std::fill_n(t.maximum, kLanes, -std::numeric_limits<float>::infinity());
+  std::fill_n(t.sum, kLanes, 0.0F);
+  if (job.terms == nullptr || job.terms->sink.empty() || !job.starts_rows) return;
+  for (int lane = 0; lane < job.queries.lanes; ++lane) {
+    t.maximum[lane] = job.terms->sink[static_cast<std::size_t>(job.lane_queries[lane].head)];
+    // A sink of -infinity is none.
+    if (t.maximum[lane] > -std::numeric_limits<float>::infinity()) t.sum[lane] = 1;
+  }
 }
 
 void load_state(const TileJob& job, const TileBuffers& t) {
@@ -165,14 +217,18 @@ void run_tile_target(TileJob& job) {
   const int lanes = job.queries.lanes;
   pack_transposed(job.q_rows, lanes, t.columns, job.dim_qk,
                   static_cast<float>(job.scale * std::numbers::log2e), t.q, kLanes);
-  std::fill_n(t.maximum, kLanes, -std::numeric_limits<float>::infinity());
-  std::fill_n(t.sum, kLanes, 0.0F);
+  start_state(job, t);
   if (job.resume) load_state(job, t);
+  std::optional<LaneTerms> lane_terms;
+  if (job.terms != nullptr && job.terms->shape_logits()) lane_terms.emplace(job);
+  const LaneTerms* shaped = lane_terms ? &*lane_terms : nullptr;
   job.runs->clear();
   job.pattern->runs(job.queries, *job.runs);
   bool first = !job.resume;
   BlockCursor blocks(*job.runs);
-  for (KeyBlock block; blocks.next(block); first = false) key_block(job, t, block, first);
+  for (KeyBlock block; blocks.next(block); first = false) {
+    key_block(job, t, shaped, block, first);
+  }
   if (first) std::fill_n(t.acc, job.dim_v * kLanes, 0.0F);
   store_result(job, t);
 }
@@ -256,15 +312,17 @@ void fill_job(const TiledSoftmaxCall& call, int width, std::int64_t b, std::int6
     const std::int64_t i = f / p.group();
     job.q_rows[lane] = call.q.row(b, h, i);
     job.out_rows[lane] = call.out.row(b, h, i);
+    job.lane_queries[lane] = {h, i};
     if (call.states != nullptr) {
       job.states[lane] = call.states + (b * p.heads_q + h) * p.seq_q + i;
     }
   }
   job.finish = call.states == nullptr;
+  job.terms = call.terms;
   for (std::size_t s = 0; s < call.sources.size(); ++s) {
     const KeySource& from = call.sources[s];
     sources[s] = {from.k.row(b, head, 0), from.k.stride[2], from.v.row(b, head, 0),
-                  from.v.stride[2]};
+                  from.v.stride[2], from.positions};
   }
   job.sources = {sources, call.sources.size()};
   job.pattern = &call.pattern;
@@ -293,6 +351,7 @@ void run_split(TiledRun& run, std::int64_t parts, float* rows, SoftmaxState* sta
     const KeyShare share(run.call.pattern, part, parts);
     job.pattern = &share;
     job.finish = false;
+    job.starts_rows = part == 0;
     job.scratch = run.scratch[static_cast<std::size_t>(slot)];
     job.runs = &run.runs[static_cast<std::size_t>(slot)];
     run_tile(job);

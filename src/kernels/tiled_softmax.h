@@ -16,6 +16,7 @@
 #include "attention/problem.h"
 #include "attention/tensor.h"
 #include "kernels/key_pattern.h"
+#include "kernels/logit_terms.h"
 
 namespace attnbench::kernels {
 
@@ -25,6 +26,7 @@ constexpr int kMaxSources = 4;  ///< Key sources of one call.
 struct KeySource {
   ConstTensorView k;
   ConstTensorView v;
+  KeyPositions positions{};
 };
 
 /// The rows of one source for one (batch row, key-value head).
@@ -33,12 +35,19 @@ struct SourceRows {
   std::int64_t k_stride = 0;
   const float* v = nullptr;
   std::int64_t v_stride = 0;
+  KeyPositions positions{};  ///< Read only where logits depend on them.
 };
 
 /// Running maximum (of logits in base 2) and sum of one output row.
 struct SoftmaxState {
   float maximum = 0;
   float sum = 0;
+};
+
+/// The query of a lane: its head and its index.
+struct LaneQuery {
+  std::int64_t head = 0;
+  std::int64_t query = 0;
 };
 
 /// One tile's work.
@@ -51,6 +60,11 @@ struct TileJob {
   SoftmaxState* states[kTileQueries] = {};
   bool resume = false;
   bool finish = true;
+  /// What is done to logits, or null; then `lane_queries` are not read.
+  const LogitTerms* terms = nullptr;
+  LaneQuery lane_queries[kTileQueries];
+  /// Whether the terms' sink starts this tile's sums (not with `resume`): a row's first tile only.
+  bool starts_rows = true;
   std::span<const SourceRows> sources;
   const KeyPattern* pattern = nullptr;
   std::int64_t dim_qk = 0;
@@ -77,6 +91,7 @@ struct TiledSoftmaxCall {
   /// [B, Hq, Nq]: when given, `out` is left unnormalised with its state here, for tiles that
   /// resume.
   SoftmaxState* states = nullptr;
+  const LogitTerms* terms = nullptr;  ///< What is done to logits, or null.
 };
 void tiled_softmax(const TiledSoftmaxCall& call, Workspace& workspace, Executor& executor);
 
@@ -92,6 +107,9 @@ std::size_t tiled_softmax_workspace_bytes(const Problem& problem, int threads);
 struct TileWork {
   double pairs = 0;  ///< (query, key) pairs of visited blocks, masked ones included, all heads.
   double exps = 0;   ///< One per pair, and one per lane and block for the rescaling.
+
+  /// Its exps and those of what is done to logits.
+  double exps_with(const LogitTerms& terms) const { return exps + pairs * terms.exps_per_pair(); }
 };
 TileWork tiled_softmax_work(const Problem& problem, const KeyPattern& pattern, int threads);
 

@@ -35,7 +35,8 @@ std::vector<Column> columns() {
   return {
       {"group", false, true, [](const Case& c) { return fmt::format("{}", c.group); }},
       {"variant", false, false, [](const Case& c) { return c.variant->info().name; }},
-      {"params", false, false, [](const Case& c) { return c.params.canonical(); }},
+      {"params", false, false,
+       [](const Case& c) { return c.problem.params_text(c.params.canonical()); }},
       {"mode", true, false, [](const Case& c) { return std::string(to_string(c.problem.mode)); }},
       {"pass", true, false, [](const Case& c) { return std::string(to_string(c.problem.pass)); }},
       {"layout", true, false,
@@ -49,6 +50,8 @@ std::vector<Column> columns() {
       {"dim-v", true, true, size_of(&Problem::dim_v)},
       {"causal", true, false, [](const Case& c) { return c.problem.causal ? "on" : "off"; }},
       {"mask", true, false, [](const Case& c) { return mask_text(c.problem); }},
+      {"position", true, false,
+       [](const Case& c) { return std::string(to_string(c.problem.position)); }},
       {"Nq", false, true, size_of(&Problem::seq_q)},
       {"Nk", false, true, size_of(&Problem::seq_k)},
       {"threads", false, true, [](const Case& c) { return fmt::format("{}", c.threads); }},

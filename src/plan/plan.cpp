@@ -8,6 +8,7 @@
 #include <tuple>
 #include <utility>
 
+#include "attention/score_terms.h"
 #include "plan/predict.h"
 
 namespace attnbench {
@@ -82,6 +83,19 @@ void for_each_mask(const SweepConfig& config, Problem problem, Use use) {
   }
 }
 
+/// Calls `use` for everything that the sweep does to rows and logits. Whether with a sink is only
+/// told: it has one logit per query head, of which a recording may have others.
+template <class Use>
+void for_each_scoring(const SweepConfig& config, Problem problem, Use use) {
+  for (const Position position : config.position) {
+    problem.position = position;
+    for (const auto& softcap : config.softcap) {
+      problem.softcap = softcap;
+      for (const bool sink : config.sink) use(problem, sink);
+    }
+  }
+}
+
 /// Calls `use` for every combination of the axes that make a problem, in the order of make_plan.
 template <class Use>
 void for_each_shape(const SweepConfig& config, Use use) {
@@ -103,7 +117,8 @@ void for_each_shape(const SweepConfig& config, Use use) {
               problem.pass = pass;
               problem.layout = config.layout;
               problem.scale = config.scale;
-              for_each_mask(config, problem, use);
+              for_each_mask(config, problem,
+                            [&](const Problem& masked) { for_each_scoring(config, masked, use); });
             }
           }
         }
@@ -129,16 +144,20 @@ void set_lengths(const SweepConfig& config, std::int64_t seq, std::int64_t seq_k
 std::vector<GroupKey> make_groups(const SweepConfig& config, const CaptureSet& captures) {
   std::vector<GroupKey> groups;
   // A capture has one shape: it takes part once for each pass and mask.
-  std::set<std::tuple<std::string, Pass, bool, std::string>> recorded;
+  std::set<std::tuple<std::string, Pass, bool, std::string, Position, double, bool>> recorded;
   const bool crossed = config.mode != Mode::decode && !config.seq_k.empty();
-  for_each_shape(config, [&](const Problem& shape) {
+  for_each_shape(config, [&](const Problem& shape, bool sink) {
     for (const std::string& input : config.input) {
       const auto found = captures.find(input);
       const auto capture = found == captures.end() ? nullptr : found->second;
       if (is_capture(input) &&
-          !recorded.emplace(input, shape.pass, shape.causal, shape.key_lengths_name).second)
+          !recorded
+               .emplace(input, shape.pass, shape.causal, shape.key_lengths_name, shape.position,
+                        shape.softcap.value_or(0), sink)
+               .second)
         continue;
       Problem problem = capture ? with_capture_shape(shape, *capture) : shape;
+      if (sink) problem.sink = draw_sink(problem.heads_q, config.seed);
       for (const std::int64_t seq : config.seq) {
         for (const std::int64_t seq_k : crossed ? config.seq_k : std::vector<std::int64_t>{seq}) {
           set_lengths(config, seq, seq_k, problem);
@@ -200,11 +219,11 @@ class Planner {
     cell.laws = contestant.variant->info().laws;
     cell.skip = contestant.refused;
     if (!cell.skip) {
-      cell.laws = contestant.variant->laws(contestant.params);
+      cell.laws = contestant.variant->laws_on(key.problem, contestant.params);
       cell.skip = problem_refusal(key);
     }
     if (!cell.skip) {
-      cell.skip = contestant.variant->unsupported_reason(key.problem, contestant.params);
+      cell.skip = contestant.variant->refusal(key.problem, contestant.params);
     }
     if (!cell.skip) predict(cell);
     return cell;

@@ -102,7 +102,8 @@ const auto kColumns = std::to_array<Column<Record>>({
         "(its error is a figure), `different` (another function)."),
     of<&CaseAxes::params>("params", "",
                           "All parameters as `k=v;k=v`, sorted by name; elements of a list value "
-                          "are joined by `+`. Empty when there are none."),
+                          "are joined by `+`; `softcap` and `sink` of the call among them. Empty "
+                          "when there are none."),
     of<&CaseAxes::mode>("mode", "",
                         "`self` (Nq = Nk), `cross`, `decode` (few queries on a filled KV cache) or "
                         "`generate`."),

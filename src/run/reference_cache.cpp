@@ -6,6 +6,7 @@
 #include <limits>
 #include <numeric>
 
+#include "attention/score_terms.h"
 #include "measure/clock.h"
 
 namespace attnbench::run {
@@ -107,6 +108,8 @@ MaskFunction mask_of(const Problem& problem, const Variant& variant, const Param
   };
 }
 
+float to_float(double value) { return static_cast<float>(value); }
+
 struct PlainRow {
   double largest_logit = 0;
   double difference = 0;
@@ -118,22 +121,33 @@ PlainRow plain_row(const Problem& p, const Inputs& inputs, const RowIndex& row,
                    const MaskFunction& mask, const double* expected) {
   const std::int64_t kv = row.head / p.group();
   const auto scale = static_cast<float>(p.scale_or_default());
-  const float* q = inputs.q.row(row.batch, row.head, row.query);
+  const RowPlacement placement(p);
+  const auto placed = [&](bool wanted, const float* values, std::int64_t position) {
+    std::vector<float> copy(values, values + p.dim_qk);
+    if (wanted) std::ranges::transform(placement.placed(values, position), copy.begin(), to_float);
+    return copy;
+  };
+  const std::vector<float> q = placed(
+      p.places_queries(), inputs.q.row(row.batch, row.head, row.query), row.query + p.diagonal());
   PlainRow result;
   std::vector<float> weight;
   std::vector<std::int64_t> keys;
   for (std::int64_t j = 0; j < p.seq_k; ++j) {
     if (!mask(row.batch, row.head, row.query, j)) continue;
-    const float* k = inputs.k.row(row.batch, kv, j);
+    const std::vector<float> k = placed(p.places_keys(), inputs.k.row(row.batch, kv, j), j);
     float logit = 0;
-    for (std::int64_t d = 0; d < p.dim_qk; ++d) logit += q[d] * k[d];
-    weight.push_back(scale * logit);
-    keys.push_back(j);
+    for (std::size_t d = 0; d < q.size(); ++d) logit += q[d] * k[d];
     result.largest_logit =
         std::max(result.largest_logit, static_cast<double>(std::abs(scale * logit)));
+    weight.push_back(
+        to_float(shaped_logit(p, static_cast<double>(scale * logit), row.head, row.query, j)));
+    keys.push_back(j);
   }
-  float largest = -std::numeric_limits<float>::infinity(), total = 0;
+  const float sink = p.sink.empty() ? -std::numeric_limits<float>::infinity()
+                                    : p.sink[static_cast<std::size_t>(row.head)];
+  float largest = sink;
   for (float w : weight) largest = std::max(largest, w);
+  float total = keys.empty() ? 0 : std::exp(sink - largest);
   for (float& w : weight) total += w = std::exp(w - largest);
   std::vector<float> out(static_cast<std::size_t>(p.dim_v), 0.0F);
   for (std::size_t t = 0; t < keys.size(); ++t) {

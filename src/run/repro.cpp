@@ -44,6 +44,13 @@ void add_shape(FlagList& line, const Problem& p) {
   if (p.dim_v != p.dim_qk) line.flag("dim-v", p.dim_v);
 }
 
+/// What is done to rows and logits beside their product.
+void add_scores(FlagList& line, const Problem& p) {
+  if (p.position != Position::none) line.flag("position", to_string(p.position));
+  if (p.softcap) line.flag("softcap", fmt::format("{}", *p.softcap));
+  if (!p.sink.empty()) line.flag("sink", "on");
+}
+
 void add_params(FlagList& line, const Case& spec) {
   const VariantInfo& info = spec.variant->info();
   for (const auto& [name, value] : spec.params.all()) {
@@ -82,6 +89,7 @@ CaseFlags case_flags(const Case& spec, const SweepConfig& config) {
     line.flag("key-lengths", choice.path);
     break;
   }
+  add_scores(line, p);
   if (p.pass != Pass::fwd) line.flag("pass", to_string(p.pass));
   if (p.layout != Layout::bhnd) line.flag("layout", to_string(p.layout));
   if (spec.capture) {

@@ -54,7 +54,8 @@ CaseAxes make_axes(const Case& spec, const std::string& isa) {
   axes.variant = info.name;
   axes.family = info.family;
   axes.exactness = to_string(info.exactness);
-  axes.params = spec.params.canonical();
+  axes.params = p.params_text(spec.params.canonical());
+  axes.position = to_string(p.position);
   axes.mode = to_string(p.mode);
   axes.pass = to_string(p.pass);
   axes.layout = to_string(p.layout);

@@ -9,7 +9,8 @@ namespace {
 
 constexpr const char* kKeys =
     "title, variants, shape, mode, seq, seq-k, seq-q, threads, batch, heads, kv-heads, dim, dim-v, "
-    "causal, key-lengths, pass, input, layout, cache, isa, scale, seed, target-ci, budget, "
+    "causal, key-lengths, position, softcap, sink, pass, input, layout, cache, isa, scale, seed, "
+    "target-ci, budget, "
     "timeout, "
     "max-samples, memory-limit, counters, format, param";
 constexpr const char* kHeads =
@@ -84,6 +85,26 @@ TEST(ConfigErrors, ValuesOfFiles) {
        "s.toml:1:1: mode: given an array; accepted: self, cross, decode, generate"},
       {"pass = \"fwd,backward\"",
        "s.toml:1:8: pass: given \"backward\"; accepted: fwd, fwd+bwd (comma separated)"},
+      {"position = \"rop\"",
+       "s.toml:1:12: position: given \"rop\"; accepted: none, sinusoidal, rope, alibi (comma "
+       "separated); did you mean \"rope\"?"},
+      {"position = true",
+       "s.toml:1:12: position: given true (a boolean); accepted: none, sinusoidal, rope, alibi "
+       "(comma separated)"},
+      {"softcap = 0",
+       "s.toml:1:11: softcap: given 0 (an integer); accepted: none and numbers above 0 (comma "
+       "separated)"},
+      {"softcap = [\"none\", -30]",
+       "s.toml:1:20: softcap: given -30 (an integer); accepted: none and numbers above 0 (comma "
+       "separated)"},
+      {"softcap = \"50,\"",
+       "s.toml:1:11: softcap: given \"50,\"; accepted: none and numbers above 0 (comma separated)"},
+      {"softcap = inf",
+       "s.toml:1:11: softcap: given inf (a number); accepted: none and numbers above 0 (comma "
+       "separated)"},
+      {"sink = 1",
+       "s.toml:1:8: sink: given 1 (an integer); accepted: off and on, comma separated (also false, "
+       "true)"},
       {"layout = \"bhdn\"",
        "s.toml:1:10: layout: given \"bhdn\"; accepted: bhnd, bnhd; did you mean \"bhnd\"?"},
       {"cache = \"warm\"",

@@ -66,6 +66,9 @@ kv-heads = "4,16"
 dim = 32
 dim-v = [32, 48]
 causal = [false, true]
+position = ["none", "rope,alibi"]
+softcap = ["none", 50, "30.5"]
+sink = [false, true]
 pass = "fwd,fwd+bwd"
 input = ["gaussian", "sink"]
 layout = "bnhd"
@@ -97,6 +100,9 @@ right = "0"
   expected.dim = {32};
   expected.dim_v = {32, 48};
   expected.causal = {false, true};
+  expected.position = {Position::none, Position::rope, Position::alibi};
+  expected.softcap = {std::nullopt, 50, 30.5};
+  expected.sink = {false, true};
   expected.pass = {Pass::fwd, Pass::fwd_bwd};
   expected.input = {"gaussian", "sink"};
   expected.layout = Layout::bnhd;
@@ -121,6 +127,9 @@ TEST_F(SweepConfigTest, TheSameTextIsAcceptedFromFlags) {
                                        {"seq", "256:1024:x2"},
                                        {"seq-k", "="},
                                        {"causal", "off,on"},
+                                       {"position", "alibi, rope"},
+                                       {"softcap", "none,50"},
+                                       {"sink", ""},
                                        {"scale", "-0.25"},
                                        {"seed", "18446744073709551615"},
                                        {"format", "markdown"}},
@@ -128,6 +137,9 @@ TEST_F(SweepConfigTest, TheSameTextIsAcceptedFromFlags) {
   EXPECT_EQ(from_flags.seq, (Integers{256, 512, 1024}));
   EXPECT_TRUE(from_flags.seq_k.empty());
   EXPECT_EQ(from_flags.causal, (std::vector<bool>{false, true}));
+  EXPECT_EQ(from_flags.position, (std::vector<Position>{Position::alibi, Position::rope}));
+  EXPECT_EQ(from_flags.softcap, (std::vector<std::optional<double>>{std::nullopt, 50}));
+  EXPECT_EQ(from_flags.sink, (std::vector<bool>{true}));
   EXPECT_EQ(from_flags.scale, -0.25);
   EXPECT_EQ(from_flags.seed, 18446744073709551615u);
   EXPECT_EQ(from_flags.formats, (Texts{"csv", "markdown"}));
@@ -200,6 +212,7 @@ TEST_F(SweepConfigTest, RoundTripsThroughToml) {
            "local\"\n[param.sparse]\npattern = [\"fixed\", \"strided\"]\nstride = [\"auto\", 8]\n"
            "[param.local]\nleft = -1\n"),
       good("mode = \"decode\"\nseq = 4096\nseq-q = 7\nbatch = [3, 1, 2]\ncausal = \"on,off\"\n"),
+      good("position = \"rope,none\"\nsoftcap = [0.1, \"none\"]\nsink = \"on\"\n"),
       good("seq-k = [7, 9]\nkv-heads = 2\ndim-v = 5\npass = \"fwd+bwd\"\ninput = \"peaked=3\"\n"),
       good("variants = \"global\"\n[param.global]\npositions = [[0, 5], []]\nsharpness = 1e-7\n"),
   };

@@ -25,6 +25,13 @@ void logistic_all(const std::vector<float>& w, std::vector<float>& out) {
   }
 }
 
+void tanh_all(const std::vector<float>& x, std::vector<float>& out) {
+  const hn::ScalableTag<float> d;
+  for (std::size_t i = 0; i < x.size(); i += hn::Lanes(d)) {
+    hn::StoreU(tanh_f32(d, hn::LoadU(d, x.data() + i)), d, out.data() + i);
+  }
+}
+
 void reciprocal_all(const std::vector<float>& x, std::vector<float>& out) {
   const hn::ScalableTag<float> d;
   for (std::size_t i = 0; i < x.size(); i += hn::Lanes(d)) {
@@ -71,6 +78,7 @@ namespace attnbench::kernels {
 namespace {
 
 HWY_EXPORT(logistic_all);
+HWY_EXPORT(tanh_all);
 HWY_EXPORT(reciprocal_all);
 HWY_EXPORT(quotients_all);
 HWY_EXPORT(exp2_f64_all);
@@ -112,6 +120,22 @@ void on_every_isa(Body body) {
 }
 
 double logistic(double w) { return 1 / (1 + std::exp2(w)); }
+
+TEST(Tanh, RationalFormKeepsTheDigitsOfSmallArguments) {
+  on_every_isa([] {
+    for (double reach : {1e-30, 1e-4, 0.5, 3.0, 9.5, 1e30}) {
+      const auto x = spaced<float>(-reach, reach);
+      std::vector<float> out(kCount);
+      HWY_DYNAMIC_DISPATCH(tanh_all)(x, out);
+      const auto want = [&](std::size_t i) { return std::tanh(static_cast<double>(x[i])); };
+      EXPECT_LE(
+          worst_error(out, want, [&](std::size_t i) { return std::max(std::abs(want(i)), 1e-37); }),
+          4e-7)
+          << reach;
+      EXPECT_LE(*std::ranges::max_element(out), 1.0F + 2.5e-7F);
+    }
+  });
+}
 
 TEST(Tanh, FallingLogisticIsWithinItsBound) {
   on_every_isa([] {

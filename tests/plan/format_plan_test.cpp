@@ -22,7 +22,7 @@ TEST(FormatPlan, ShowsCellsSkipsAndTotals) {
       64.0 * 1048576);
   EXPECT_EQ(
       text,
-      R"(all cells: mode=self pass=fwd layout=bhnd cache=hot input=gaussian batch=1 heads=2 kv-heads=2 dim=64 dim-v=64 mask=none
+      R"(all cells: mode=self pass=fwd layout=bhnd cache=hot input=gaussian batch=1 heads=2 kv-heads=2 dim=64 dim-v=64 mask=none position=none
 
 group  variant    params              causal   Nq   Nk  threads  one call   memory
     0  linformer  rank=128            off     256  256        1   1.81 ms  1.3 MiB

@@ -193,6 +193,9 @@ TEST(Repro, NamesTheAxesThatAreNotAtTheirDefaults) {
   EXPECT_EQ(repro_command(spec, {}),
             "attnbench run --variants fake --seq 128 --threads 2 --heads 2 --dim 4 --seed 1");
   spec.problem.causal = true;
+  spec.problem.position = Position::alibi;
+  spec.problem.softcap = 50;
+  spec.problem.sink = {1, 2};
   spec.problem.batch = 3;
   spec.problem.heads_kv = 1;
   spec.problem.dim_v = 5;
@@ -209,7 +212,8 @@ TEST(Repro, NamesTheAxesThatAreNotAtTheirDefaults) {
   config.isa = "avx2";
   EXPECT_EQ(repro_command(spec, config),
             "attnbench run --variants fake --mode cross --seq 128 --seq-k 64 --threads 2 --batch 3 "
-            "--heads 2 --kv-heads 1 --dim 4 --dim-v 5 --causal on --pass fwd+bwd --layout bnhd "
+            "--heads 2 --kv-heads 1 --dim 4 --dim-v 5 --causal on --position alibi --softcap 50 "
+            "--sink on --pass fwd+bwd --layout bnhd "
             "--input peaked=4 --cache cold --scale 0.25 --isa avx2 --param fake.left=64 --seed 7");
 }
 

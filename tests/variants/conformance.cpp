@@ -4,6 +4,8 @@
 
 #include <cmath>
 
+#include "attention/score_terms.h"
+
 namespace attnbench::testing {
 namespace {
 
@@ -49,6 +51,36 @@ std::vector<Problem> build_grid() {
     scaled.scale = 0.05;
     grid.push_back(scaled);
   }
+  return grid;
+}
+
+std::vector<Problem> build_scored_grid() {
+  std::vector<Problem> grid;
+  const auto add = [&](Problem problem, Position position, std::optional<double> softcap,
+                       bool sink) {
+    problem.position = position;
+    problem.softcap = softcap;
+    if (sink) problem.sink = draw_sink(problem.heads_q, 5);
+    grid.push_back(problem);
+  };
+  for (const bool causal : {false, true}) {
+    Problem padded = make(3, 4, 2, 70, 70, 32, 20, causal);
+    padded.layout = Layout::bnhd;
+    padded.key_lengths = {70, 41, 0};
+    add(padded, Position::rope, {}, true);
+    add(padded, Position::alibi, 3.0, true);
+    add(make(1, 2, 1, 33, 150, 17, 5, causal), Position::sinusoidal, 30.0, false);
+    // Rows without a key, and queries before the first one; 6 heads have slopes of two kinds.
+    add(make(1, 6, 2, 150, 70, 16, 16, causal), Position::alibi, {}, true);
+    add(make(1, 2, 2, 150, 70, 16, 16, causal), Position::rope, {}, false);
+    // Few queries, whose keys several threads share.
+    add(make(1, 3, 1, 1, 700, 64, 64, causal), Position::alibi, 2.0, true);
+    add(make(1, 6, 1, 9, 600, 48, 20, causal), Position::none, 2.0, true);
+    add(make(1, 1, 1, 257, 257, 64, 64, causal), Position::none, 1.0, false);
+  }
+  Problem decode = make(1, 2, 1, 1, 300, 32, 32, true);
+  decode.mode = Mode::decode;
+  add(decode, Position::rope, {}, false);
   return grid;
 }
 
@@ -107,6 +139,11 @@ double relative_difference(const Tensor& a, const Tensor& b) {
 
 const std::vector<Problem>& problem_grid() {
   static const std::vector<Problem> grid = build_grid();
+  return grid;
+}
+
+const std::vector<Problem>& scored_problem_grid() {
+  static const std::vector<Problem> grid = build_scored_grid();
   return grid;
 }
 

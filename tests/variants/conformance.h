@@ -40,6 +40,9 @@ double relative_difference(const Tensor& a, const Tensor& b);
 /// Problems of every kind: odd sizes, one token, cross, grouped heads, causal, Dv != D, more
 /// queries than keys (rows without a key when causal), padded batches, both layouts.
 const std::vector<Problem>& problem_grid();
+/// Problems whose rows or logits change: positions, soft cap, sink, in combinations, on tiles of
+/// every kind. Variants that do not take them refuse.
+const std::vector<Problem>& scored_problem_grid();
 std::string problem_name(const Problem& problem);
 
 /// Parameter sets worth testing beside the defaults: every choice, and small sizes.

@@ -25,7 +25,7 @@ void check_padding(const Variant& variant, bool causal) {
   problem.causal = causal;
   problem.key_lengths = {97, 1, 0};
   ParamValues params = params_of(variant);
-  if (variant.unsupported_reason(problem, params)) return;
+  if (variant.refusal(problem, params)) return;
   InputTensors in = draw_inputs(problem, "gaussian", 1);
   auto aux = variant.complete_aux(problem, params, {}, 1);
   ASSERT_TRUE(aux);
@@ -54,6 +54,15 @@ void check_padding(const Variant& variant, bool causal) {
   }
 }
 
+const std::vector<Problem>& all_problems() {
+  static const std::vector<Problem> all = [] {
+    std::vector<Problem> grid = problem_grid();
+    grid.insert(grid.end(), scored_problem_grid().begin(), scored_problem_grid().end());
+    return grid;
+  }();
+  return all;
+}
+
 class Conformance : public ::testing::TestWithParam<const Variant*> {
  protected:
   const Variant& variant() const { return *GetParam(); }
@@ -63,9 +72,9 @@ class Conformance : public ::testing::TestWithParam<const Variant*> {
   void for_each_supported(Check check) {
     int supported = 0;
     for (const ParamValues& params : param_sets(variant())) {
-      for (const Problem& problem : problem_grid()) {
+      for (const Problem& problem : all_problems()) {
         if (problem.scale && !variant().info().has_scale) continue;
-        if (variant().unsupported_reason(problem, params)) continue;
+        if (variant().refusal(problem, params)) continue;
         ++supported;
         SCOPED_TRACE(params.canonical() + " " + problem_name(problem));
         check(params, problem);
@@ -124,9 +133,9 @@ TEST_P(Conformance, IsBitForBitRepeatableAndAgreesAcrossThreads) {
 
 /// Logits of standard deviation 30: up to about 100 in size, nearly one-hot weights.
 TEST_P(Conformance, HoldsForLargeLogits) {
-  for (const Problem& problem : problem_grid()) {
+  for (const Problem& problem : all_problems()) {
     const ParamValues params = params_of(variant());
-    if (problem.scale || variant().unsupported_reason(problem, params)) continue;
+    if (problem.scale || variant().refusal(problem, params)) continue;
     SCOPED_TRACE(problem_name(problem));
     const VariantRun run = run_variant(variant(), problem, params, 1, "peaked=30");
     EXPECT_LE(definition_error(variant(), run), variant().definition_tolerance());
@@ -134,9 +143,9 @@ TEST_P(Conformance, HoldsForLargeLogits) {
 }
 
 TEST_P(Conformance, HoldsForDenormalAndEqualInputs) {
-  for (const Problem& problem : problem_grid()) {
+  for (const Problem& problem : all_problems()) {
     const ParamValues params = params_of(variant());
-    if (problem.scale || variant().unsupported_reason(problem, params)) continue;
+    if (problem.scale || variant().refusal(problem, params)) continue;
     SCOPED_TRACE(problem_name(problem));
     for (float fill : {1e-39F, 0.0F, 0.75F}) {
       ParamValues used = params;

@@ -28,7 +28,7 @@ AuxTensor identity(std::int64_t n) {
 
 TEST(Mla, AbsorbedIsDecompressed) {
   for (const Problem& problem : problem_grid()) {
-    if (named("mla").unsupported_reason(problem, params_of(named("mla")))) continue;
+    if (named("mla").refusal(problem, params_of(named("mla")))) continue;
     SCOPED_TRACE(problem_name(problem));
     const InputTensors in = draw_inputs(problem, "gaussian", 3);
     for (const char* rank : {"0", "11"}) {
