@@ -41,6 +41,16 @@ const std::vector<GridEntry>& grid() {
         {"layout", "bnhd"},
         {"causal", "off,on"}},
        {}},
+      // Rows and logits that change beside the product.
+      {{{"seq", "70"},
+        {"heads", "6"},
+        {"kv-heads", "2"},
+        {"dim", "24"},
+        {"causal", "off,on"},
+        {"position", "sinusoidal,rope,alibi"},
+        {"softcap", "5"},
+        {"sink", "on"}},
+       {}},
       // Keys that must not be read; the last batch row has none at all.
       {{{"seq", "48"}, {"heads", "2"}, {"batch", "3"}, {"causal", "off,on"}}, {48, 17, 0}},
   };

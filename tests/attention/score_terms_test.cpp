@@ -85,13 +85,13 @@ TEST(SoftmaxReference, RopeAndAlibiOfShiftedSequencesAgree) {
     // The last 4 queries alone are at the same positions (i + Nk - Nq).
     Problem tail = p;
     tail.seq_q = 4;
-    InputTensors cut{Tensor({1, 2, 4, 6}), in.k, in.v};
+    Tensor q({1, 2, 4, 6}, Layout::bhnd);
     for (std::int64_t h = 0; h < 2; ++h) {
       for (std::int64_t i = 0; i < 4; ++i) {
-        std::copy_n(in.q.view().row(0, h, i + 5), 6, cut.q.view().row(0, h, i));
+        std::copy_n(in.q.view().row(0, h, i + 5), 6, q.view().row(0, h, i));
       }
     }
-    const auto last = attention(tail, cut.view());
+    const auto last = attention(tail, {q.view(), in.k.view(), in.v.view()});
     for (std::size_t h = 0; h < 2; ++h) {
       for (std::size_t at = 0; at < 4 * 6; ++at) {
         EXPECT_NEAR(last[h * 24 + at], all[h * 54 + 30 + at], 1e-12);
@@ -127,14 +127,15 @@ TEST(SoftmaxReference, ASinkOfZeroIsAZeroKeyAndValue) {
   Problem longer = p;
   longer.sink.clear();
   longer.seq_k = 10;
-  InputTensors extended{in.q, Tensor({1, 2, 10, 6}), Tensor({1, 2, 10, 6})};
+  Tensor k({1, 2, 10, 6}, Layout::bhnd), v({1, 2, 10, 6}, Layout::bhnd);
   for (std::int64_t h = 0; h < 2; ++h) {
     for (std::int64_t j = 0; j < 9; ++j) {
-      std::copy_n(in.k.view().row(0, h, j), 6, extended.k.view().row(0, h, j));
-      std::copy_n(in.v.view().row(0, h, j), 6, extended.v.view().row(0, h, j));
+      std::copy_n(in.k.view().row(0, h, j), 6, k.view().row(0, h, j));
+      std::copy_n(in.v.view().row(0, h, j), 6, v.view().row(0, h, j));
     }
   }
-  const auto with_sink = attention(p, in.view()), with_key = attention(longer, extended.view());
+  const auto with_sink = attention(p, in.view()),
+             with_key = attention(longer, {in.q.view(), k.view(), v.view()});
   for (std::size_t i = 0; i < with_key.size(); ++i) EXPECT_NEAR(with_sink[i], with_key[i], 1e-14);
 }
 

@@ -82,7 +82,7 @@ TEST(ScoreTerms, SaturatedCapsLeaveSigns) {
   for (float& x : in.q.buffer().span()) x *= 1e6F;
   auto plan = named("flash").prepare(p, params_of(named("flash")), {});
   ASSERT_TRUE(plan);
-  Tensor out({1, 4, 1, 32});
+  Tensor out({1, 4, 1, 32}, Layout::bhnd);
   Workspace workspace(named("flash").cost(p, params_of(named("flash")), 1).workspace_bytes);
   kernels::ThreadArena arena(1);
   (*plan)->run(in.view(), out.view(), workspace, arena);
@@ -105,23 +105,26 @@ TEST(ScoreTerms, ASinkOfZeroIsAZeroKeyAndValue) {
     longer.sink.clear();
     longer.seq_k = 101;
     const InputTensors in = draw_inputs(p, "gaussian", 1);
-    InputTensors extended{in.q, Tensor({1, 2, 101, 32}), Tensor({1, 2, 101, 32})};
+    Tensor k({1, 2, 101, 32}, Layout::bhnd), v({1, 2, 101, 32}, Layout::bhnd);
     for (std::int64_t h = 0; h < 2; ++h) {
       for (std::int64_t j = 0; j < 100; ++j) {
-        std::copy_n(in.k.view().row(0, h, j), 32, extended.k.view().row(0, h, j + 1));
-        std::copy_n(in.v.view().row(0, h, j), 32, extended.v.view().row(0, h, j + 1));
+        std::copy_n(in.k.view().row(0, h, j), 32, k.view().row(0, h, j + 1));
+        std::copy_n(in.v.view().row(0, h, j), 32, v.view().row(0, h, j + 1));
       }
     }
     for (const std::string name : {"flash", "full"}) {
-      const auto run = [&](const Problem& problem, const InputTensors& tensors) {
+      const auto run = [&](const Problem& problem, const Inputs& inputs) {
         auto plan = named(name).prepare(problem, params_of(named(name)), {});
-        Tensor out({1, 4, seq_q, 32});
+        Tensor out({1, 4, seq_q, 32}, Layout::bhnd);
         Workspace workspace(named(name).cost(problem, params_of(named(name)), 2).workspace_bytes);
         kernels::ThreadArena arena(2);
-        (*plan)->run(tensors.view(), out.view(), workspace, arena);
+        (*plan)->run(inputs, out.view(), workspace, arena);
         return out;
       };
-      EXPECT_LE(relative_difference(run(p, in), run(longer, extended)), kSame) << name;
+      EXPECT_LE(
+          relative_difference(run(p, in.view()), run(longer, {in.q.view(), k.view(), v.view()})),
+          kSame)
+          << name;
     }
   }
 }
