@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -128,6 +129,8 @@ TEST(SoftmaxReference, ASinkOfZeroIsAZeroKeyAndValue) {
   longer.sink.clear();
   longer.seq_k = 10;
   Tensor k({1, 2, 10, 6}, Layout::bhnd), v({1, 2, 10, 6}, Layout::bhnd);
+  std::ranges::fill(k.buffer().span(), 0.0F);
+  std::ranges::fill(v.buffer().span(), 0.0F);
   for (std::int64_t h = 0; h < 2; ++h) {
     for (std::int64_t j = 0; j < 9; ++j) {
       std::copy_n(in.k.view().row(0, h, j), 6, k.view().row(0, h, j));

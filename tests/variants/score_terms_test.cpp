@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -106,6 +107,8 @@ TEST(ScoreTerms, ASinkOfZeroIsAZeroKeyAndValue) {
     longer.seq_k = 101;
     const InputTensors in = draw_inputs(p, "gaussian", 1);
     Tensor k({1, 2, 101, 32}, Layout::bhnd), v({1, 2, 101, 32}, Layout::bhnd);
+    std::ranges::fill(k.buffer().span(), 0.0F);
+    std::ranges::fill(v.buffer().span(), 0.0F);
     for (std::int64_t h = 0; h < 2; ++h) {
       for (std::int64_t j = 0; j < 100; ++j) {
         std::copy_n(in.k.view().row(0, h, j), 32, k.view().row(0, h, j + 1));
