@@ -138,7 +138,7 @@ def test_eval_check_and_weights(run):
     (("--softcap", "0"), '--softcap: given "0"; accepted: none or a number above 0'),
     (("--softcap", "-3"), "accepted: none or a number above 0"),
     (("--softcap", "nan"), "accepted: none or a number above 0"),
-    (("--sink", "maybe"), "--sink"),
+    (("--sink=maybe",), "--sink: given \"maybe\""),
     (("--aux", "sink=q.npy"), "accepted is a sink: floating point of shape [3]"),
     (("--position", "rope"), "rope turns pairs of dimensions, and dim 5 is odd"),
 ])
