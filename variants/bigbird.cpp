@@ -283,6 +283,7 @@ const VariantInfo& BigBird::info() const {
                  "blocks that the row does not read otherwise, readable ones when causal",
                  true}},
         .takes = ScoreOptions::all(),
+        .takes_mask = true,
     };
   }();
   return info;

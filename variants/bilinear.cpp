@@ -16,6 +16,7 @@
 
 #include "attention/inputs.h"
 #include "attention/registry.h"
+#include "attention/score_reference.h"
 #include "attention/score_terms.h"
 #include "kernels/projection.h"
 #include "kernels/tiled_plan.h"
@@ -86,6 +87,7 @@ class Bilinear final : public Variant {
         .has_scale = false,
         // Rows are projected before they meet: a rotation of both would not tell distances.
         .takes = {{Position::alibi}, true, true},
+        .takes_mask = true,
     };
     return info;
   }
@@ -149,26 +151,19 @@ ReferenceRows Bilinear::reference(const ReferenceRequest& request) const {
   for (const RowIndex& row : request.rows) {
     const std::int64_t kv = row.head / p.group();
     const std::vector<double> qw = times_w(request.inputs.q.row(row.batch, row.head, row.query), w);
-    std::vector<double> logits;
-    for (std::int64_t j = 0; j < p.seq_k && base_mask_allows(p, row.batch, row.query, j); ++j) {
+    std::vector<double> logits(static_cast<std::size_t>(p.seq_k), -INFINITY);
+    for (std::int64_t j = 0; j < p.seq_k; ++j) {
+      if (!mask_allows(p, row.batch, row.head, row.query, j)) continue;
       const float* k = request.inputs.k.row(row.batch, kv, j);
       double logit = 0;
       for (std::size_t d = 0; d < qw.size(); ++d) logit += qw[d] * static_cast<double>(k[d]);
-      logits.push_back(shaped_logit(p, logit, row.head, row.query, j));
+      logits[static_cast<std::size_t>(j)] = shaped_logit(p, logit, row.head, row.query, j) +
+                                            mask_value(p, row.batch, row.head, row.query, j);
     }
-    const double sink = p.sink.empty()
-                            ? -std::numeric_limits<double>::infinity()
-                            : static_cast<double>(p.sink[static_cast<std::size_t>(row.head)]);
-    const double largest = logits.empty() ? 0 : std::max(sink, *std::ranges::max_element(logits));
-    std::vector<double> out(static_cast<std::size_t>(p.dim_v), 0.0);
-    double total = std::exp(sink - largest);
-    for (double logit : logits) total += std::exp(logit - largest);
-    for (std::size_t j = 0; j < logits.size(); ++j) {
-      const float* v = request.inputs.v.row(row.batch, kv, static_cast<std::int64_t>(j));
-      const double weight = std::exp(logits[j] - largest) / total;
-      for (std::size_t d = 0; d < out.size(); ++d) out[d] += weight * static_cast<double>(v[d]);
-    }
-    result.values.insert(result.values.end(), out.begin(), out.end());
+    if (!p.sink.empty()) logits.push_back(p.sink[static_cast<std::size_t>(row.head)]);
+    std::vector<double> weights = softmax64(logits);
+    weights.resize(static_cast<std::size_t>(p.seq_k));  // The sink has no value.
+    append_weighted_values(p, request.inputs, row, weights, result.values);
   }
   return result;
 }

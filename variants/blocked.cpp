@@ -63,6 +63,7 @@ class Blocked final : public SoftmaxVariant {
                     .meaning = "blocks read on each side of the query's own"}},
         .aux = {},
         .takes = ScoreOptions::all(),
+        .takes_mask = true,
     };
     return info;
   }

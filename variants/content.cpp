@@ -11,6 +11,7 @@
 #include <cmath>
 
 #include "attention/registry.h"
+#include "attention/score_reference.h"
 #include "kernels/row_transform.h"
 #include "kernels/tiled_plan.h"
 
@@ -81,6 +82,7 @@ class Content final : public Variant {
                     .meaning = "beta, factor on the cosine"}},
         .aux = {},
         .has_scale = false,
+        .takes_mask = true,
     };
     return info;
   }
@@ -122,21 +124,14 @@ ReferenceRows Content::reference(const ReferenceRequest& request) const {
   for (const RowIndex& row : request.rows) {
     const std::int64_t kv = row.head / p.group();
     const float* q = request.inputs.q.row(row.batch, row.head, row.query);
-    std::vector<double> weights;
-    for (std::int64_t j = 0; j < p.seq_k && base_mask_allows(p, row.batch, row.query, j); ++j) {
-      weights.push_back(beta * cosine(q, request.inputs.k.row(row.batch, kv, j), p.dim_qk));
+    std::vector<double> logits(static_cast<std::size_t>(p.seq_k), -INFINITY);
+    for (std::int64_t j = 0; j < p.seq_k; ++j) {
+      if (!mask_allows(p, row.batch, row.head, row.query, j)) continue;
+      logits[static_cast<std::size_t>(j)] =
+          beta * cosine(q, request.inputs.k.row(row.batch, kv, j), p.dim_qk) +
+          mask_value(p, row.batch, row.head, row.query, j);
     }
-    const double largest = weights.empty() ? 0 : *std::ranges::max_element(weights);
-    double total = 0;
-    for (double& weight : weights) total += weight = std::exp(weight - largest);
-    std::vector<double> out(static_cast<std::size_t>(p.dim_v), 0.0);
-    for (std::size_t j = 0; j < weights.size(); ++j) {
-      const float* v = request.inputs.v.row(row.batch, kv, static_cast<std::int64_t>(j));
-      for (std::size_t d = 0; d < out.size(); ++d) {
-        out[d] += weights[j] / total * static_cast<double>(v[d]);
-      }
-    }
-    result.values.insert(result.values.end(), out.begin(), out.end());
+    append_weighted_values(p, request.inputs, row, softmax64(logits), result.values);
   }
   return result;
 }

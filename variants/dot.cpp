@@ -44,6 +44,7 @@ class Dot final : public Variant {
         .aux = {},
         .has_scale = false,
         .takes = ScoreOptions::all(),
+        .takes_mask = true,
     };
     return info;
   }

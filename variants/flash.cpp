@@ -36,6 +36,7 @@ class Flash final : public SoftmaxVariant {
         .params = {},
         .aux = {},
         .takes = ScoreOptions::all(),
+        .takes_mask = true,
     };
     return info;
   }

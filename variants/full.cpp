@@ -42,6 +42,7 @@ class Full final : public SoftmaxVariant {
         .params = {},
         .aux = {},
         .takes = ScoreOptions::all(),
+        .takes_mask = true,
     };
     return info;
   }

@@ -63,6 +63,7 @@ class Local final : public SoftmaxVariant {
                     .accepts_auto = true}},
         .aux = {},
         .takes = ScoreOptions::all(),
+        .takes_mask = true,
     };
     return info;
   }

@@ -66,6 +66,7 @@ class Longformer final : public SoftmaxVariant {
                     .meaning = "G, positions that read all and that all read"}},
         .aux = {},
         .takes = ScoreOptions::all(),
+        .takes_mask = true,
     };
     return info;
   }

@@ -94,6 +94,7 @@ class Sparse final : public SoftmaxVariant {
                     .meaning = "c, summary keys at the end of each block (fixed)"}},
         .aux = {},
         .takes = ScoreOptions::all(),
+        .takes_mask = true,
     };
     return info;
   }

@@ -38,8 +38,9 @@ double decode(const char* bytes, FloatType type) {
 }
 
 /// Why a value is refused; nothing when it is accepted.
-std::optional<std::string> refusal(double value) {
+std::optional<std::string> refusal(double value, NonFinite non_finite) {
   if (!std::isfinite(value)) {
+    if (non_finite == NonFinite::accept) return std::nullopt;
     return fmt::format("is {}; accepted are finite values",
                        std::isnan(value) ? "nan" : (value > 0 ? "inf" : "-inf"));
   }
@@ -93,7 +94,8 @@ std::string index_text(const std::vector<std::int64_t>& shape, std::int64_t flat
 }
 
 Status read_floats(std::istream& file, const std::string& what, FloatType type,
-                   const std::vector<std::int64_t>& shape, std::vector<float>& values) {
+                   const std::vector<std::int64_t>& shape, std::vector<float>& values,
+                   NonFinite non_finite) {
   constexpr std::int64_t kChunk = 1 << 16;
   const std::size_t bytes = element_bytes(type);
   const std::optional<std::int64_t> count = element_count(shape, bytes);
@@ -108,7 +110,7 @@ Status read_floats(std::istream& file, const std::string& what, FloatType type,
     if (!file) return io_error(what + ": cannot be read to its end");
     for (std::int64_t e = 0; e < elements; ++e) {
       const double value = decode(chunk.data() + static_cast<std::size_t>(e) * bytes, type);
-      if (const auto refused = refusal(value)) {
+      if (const auto refused = refusal(value, non_finite)) {
         return io_error(
             fmt::format("{}: element {} {}", what, index_text(shape, first + e), *refused));
       }

@@ -15,6 +15,9 @@ namespace attnbench {
 /// Floating-point types that files may hold, little-endian.
 enum class FloatType { f16, bf16, f32, f64 };
 
+/// Whether NaN and infinities are errors, or values like others.
+enum class NonFinite { refuse, accept };
+
 /// A tensor of a file, converted, in C order.
 struct FloatArray {
   std::vector<std::int64_t> shape;
@@ -35,9 +38,10 @@ std::optional<std::int64_t> element_count(const std::vector<std::int64_t>& shape
 std::string index_text(const std::vector<std::int64_t>& shape, std::int64_t flat);
 
 /// Reads all elements of `shape` from where `file` stands and appends them to `values` as float32.
-/// An error starts with `what` and names the element: values that are not finite or do not fit into
-/// float32, a file that ends early. Throws std::bad_alloc.
+/// An error starts with `what` and names the element: values that are not finite (unless accepted)
+/// or do not fit into float32, a file that ends early. Throws std::bad_alloc.
 Status read_floats(std::istream& file, const std::string& what, FloatType type,
-                   const std::vector<std::int64_t>& shape, std::vector<float>& values);
+                   const std::vector<std::int64_t>& shape, std::vector<float>& values,
+                   NonFinite non_finite = NonFinite::refuse);
 
 }  // namespace attnbench

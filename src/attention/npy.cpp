@@ -234,7 +234,7 @@ FloatType float_type(const ElementType& type) {
 
 }  // namespace
 
-Result<NpyArray> read_npy(const std::string& path) {
+Result<NpyArray> read_npy(const std::string& path, NonFinite non_finite) {
   std::error_code code;
   if (std::filesystem::is_directory(path, code)) {
     return io_error(path + ": is a directory; accepted is an .npy file");
@@ -271,9 +271,9 @@ Result<NpyArray> read_npy(const std::string& path) {
   array.shape = header->shape;
   array.dtype = header->descr;
   array.is_integer = type->kind != 'f';
-  const Status read = array.is_integer
-                          ? read_integers(path, file, *type, *count, array)
-                          : read_floats(file, path, float_type(*type), array.shape, array.values);
+  const Status read = array.is_integer ? read_integers(path, file, *type, *count, array)
+                                       : read_floats(file, path, float_type(*type), array.shape,
+                                                     array.values, non_finite);
   if (!read) return read.error();
   return array;
 }

@@ -25,8 +25,8 @@ struct NpyArray {
 /// unsigned integers up to 64 bits, bool; C order. Refused, with a message that names the file,
 /// what was found and what is accepted: other types (objects, structures, complex, big-endian),
 /// Fortran order, files that are shorter or longer than their header says, values that are not
-/// finite or do not fit into float32. Throws std::bad_alloc.
-Result<NpyArray> read_npy(const std::string& path);
+/// finite (unless accepted) or do not fit into float32. Throws std::bad_alloc.
+Result<NpyArray> read_npy(const std::string& path, NonFinite non_finite = NonFinite::refuse);
 
 /// The same for a file that must hold floating-point values.
 Result<FloatArray> read_npy_floats(const std::string& path);

@@ -9,15 +9,6 @@
 namespace attnbench {
 namespace {
 
-/// Pairs of the causal mask for one (batch row, head) with `keys` readable keys.
-double causal_pairs(const Problem& p, std::int64_t keys) {
-  double pairs = 0;
-  for (std::int64_t i = 0; i < p.seq_q; ++i) {
-    pairs += static_cast<double>(std::clamp<std::int64_t>(i + p.diagonal() + 1, 0, keys));
-  }
-  return pairs;
-}
-
 template <class Enum, std::size_t N>
 Result<Enum> parse_word(std::string_view text, std::string_view what,
                         const std::pair<std::string_view, Enum> (&words)[N]) {
@@ -111,6 +102,7 @@ std::string Problem::describe() const {
                                  heads_kv, seq_q, seq_k, dim_qk, dim_v, causal ? " causal" : "");
   if (layout != Layout::bhnd) text += " bnhd";
   if (!key_lengths.empty()) text += " key-lengths";
+  if (mask != nullptr) text += " mask";
   if (position != Position::none) text += fmt::format(" {}", to_string(position));
   if (softcap) text += fmt::format(" softcap={}", *softcap);
   if (!sink.empty()) text += " sink";
@@ -133,9 +125,32 @@ std::string Problem::params_text(const std::string& variant_params) const {
 }
 
 std::string mask_text(const Problem& p) {
-  if (p.key_lengths.empty()) return "none";
-  return p.key_lengths_name.empty() ? "key-lengths" : p.key_lengths_name;
+  std::string text;
+  if (!p.key_lengths.empty()) {
+    text = p.key_lengths_name.empty() ? "key-lengths" : p.key_lengths_name;
+  }
+  if (p.mask != nullptr) text += (text.empty() ? "" : ";") + p.mask->name();
+  return text.empty() ? "none" : text;
 }
+
+namespace {
+
+Status check_mask(const Problem& p) {
+  const AttentionMask& m = *p.mask;
+  const auto fits = [](std::int64_t size, std::int64_t whole) {
+    return size == 1 || size == whole;
+  };
+  if (fits(m.batch(), p.batch) && fits(m.heads(), p.heads_q) && fits(m.seq_q(), p.seq_q) &&
+      m.seq_k() == p.seq_k) {
+    return ok_status();
+  }
+  return usage_error(
+      fmt::format("the mask {} is {}; accepted are [B, H, Nq, Nk] = [{}, {}, {}, {}] with B, H or "
+                  "Nq also 1",
+                  m.name(), m.shape_text(), p.batch, p.heads_q, p.seq_q, p.seq_k));
+}
+
+}  // namespace
 
 Status validate(const Problem& p) {
   const std::pair<const char*, std::int64_t> sizes[] = {
@@ -158,26 +173,36 @@ Status validate(const Problem& p) {
           fmt::format("key length {} is outside [0, {}], the number of keys", length, p.seq_k));
     }
   }
-  return validate_scores(p);
+  if (Status status = validate_scores(p); !status) return status;
+  return p.mask == nullptr ? ok_status() : check_mask(p);
 }
 
 bool base_mask_allows(const Problem& p, std::int64_t b, std::int64_t i, std::int64_t j) {
   return j < p.key_length(b) && (!p.causal || j <= i + p.diagonal());
 }
 
+std::int64_t readable_keys(const Problem& p, std::int64_t b, std::int64_t i) {
+  const std::int64_t keys = p.key_length(b);
+  return p.causal ? std::clamp<std::int64_t>(i + p.diagonal() + 1, 0, keys) : keys;
+}
+
 double allowed_pairs(const Problem& p) {
+  // Heads differ only under a mask that has one plane each.
+  const bool per_head = p.mask != nullptr && p.mask->per_head();
   double pairs = 0;
   for (std::int64_t b = 0; b < p.batch; ++b) {
-    const std::int64_t keys = p.key_length(b);
-    pairs +=
-        p.causal ? causal_pairs(p, keys) : static_cast<double>(p.seq_q) * static_cast<double>(keys);
+    for (std::int64_t h = 0; h < (per_head ? p.heads_q : 1); ++h) {
+      for (std::int64_t i = 0; i < p.seq_q; ++i) {
+        const std::int64_t keys = readable_keys(p, b, i);
+        pairs += static_cast<double>(p.mask == nullptr ? keys : p.mask->count(b, h, i, keys));
+      }
+    }
   }
-  return pairs;
+  return per_head ? pairs : pairs * static_cast<double>(p.heads_q);
 }
 
 double dense_flops(const Problem& p) {
-  return 2.0 * allowed_pairs(p) * static_cast<double>(p.heads_q) *
-         static_cast<double>(p.dim_qk + p.dim_v);
+  return 2.0 * allowed_pairs(p) * static_cast<double>(p.dim_qk + p.dim_v);
 }
 
 double compulsory_bytes(const Problem& p) {
@@ -186,7 +211,8 @@ double compulsory_bytes(const Problem& p) {
   for (std::int64_t b = 0; b < p.batch; ++b) keys += d(p.key_length(b));
   const double queries = d(p.batch) * d(p.heads_q) * d(p.seq_q);
   return 4.0 * (queries + keys * d(p.heads_kv)) * d(p.dim_qk + p.dim_v) +
-         4.0 * static_cast<double>(p.sink.size());
+         4.0 * static_cast<double>(p.sink.size()) +
+         (p.mask == nullptr ? 0.0 : p.mask->stored_bytes());
 }
 
 }  // namespace attnbench

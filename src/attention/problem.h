@@ -2,11 +2,13 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "attention/mask.h"
 #include "attention/result.h"
 
 namespace attnbench {
@@ -49,6 +51,8 @@ struct Problem {
   std::vector<std::int64_t> key_lengths;
   /// What records call the key lengths: the file's name and the hash of its content.
   std::string key_lengths_name;
+  /// A mask from a file beside causal and key lengths; null for none.
+  std::shared_ptr<const AttentionMask> mask;
 
   Position position = Position::none;
   /// A logit s becomes c tanh(s / c), after the scale and before bias and mask. Above 0.
@@ -78,26 +82,46 @@ struct Problem {
   std::string describe() const;
 };
 
-/// What records call the mask beside `causal`: "none", or the key lengths' name.
+/// What records call the mask beside `causal`: "none", or the names of the key lengths and of the
+/// mask, joined by ';'.
 std::string mask_text(const Problem& problem);
 
-/// Positive sizes, heads_q a multiple of heads_kv, key lengths within [0, seq_k], pairs of
-/// dimensions for rope, a softcap above 0, a sink for every query head.
+/// Positive sizes, heads_q a multiple of heads_kv, key lengths within [0, seq_k], a mask that fits,
+/// pairs of dimensions for rope, a softcap above 0, a sink for every query head.
 Status validate(const Problem& problem);
 
 /// Whether softmax attention's base mask (causal and key lengths) lets query i of batch row b read
 /// key j.
 bool base_mask_allows(const Problem& problem, std::int64_t b, std::int64_t i, std::int64_t j);
 
-/// Number of (query, key) pairs that the base mask allows, over all batch rows, per query head.
+/// Whether the mask from a file, which may differ from head to head, does.
+inline bool file_mask_allows(const Problem& problem, std::int64_t b, std::int64_t h, std::int64_t i,
+                             std::int64_t j) {
+  return problem.mask == nullptr || problem.mask->allows(b, h, i, j);
+}
+/// Whether both do.
+inline bool mask_allows(const Problem& problem, std::int64_t b, std::int64_t h, std::int64_t i,
+                        std::int64_t j) {
+  return base_mask_allows(problem, b, i, j) && file_mask_allows(problem, b, h, i, j);
+}
+/// What an additive mask adds to the logit of an allowed pair, before the softmax; else 0.
+inline double mask_value(const Problem& problem, std::int64_t b, std::int64_t h, std::int64_t i,
+                         std::int64_t j) {
+  return problem.mask == nullptr ? 0.0 : static_cast<double>(problem.mask->value(b, h, i, j));
+}
+
+/// Keys of the base mask that query i may read: always the first ones.
+std::int64_t readable_keys(const Problem& problem, std::int64_t b, std::int64_t i);
+
+/// Number of (query, key) pairs that mask_allows, over all batch rows and query heads.
 double allowed_pairs(const Problem& problem);
 
 /// FLOPs of dense softmax attention on this problem: 2 * pairs * (D + Dv) over all heads; a
-/// multiply-add counts 2 and causal pairs are counted exactly.
+/// multiply-add counts 2 and masked pairs do not count.
 double dense_flops(const Problem& problem);
 
 /// Bytes that any implementation moves: each float32 input (the sink among them) read once, the
-/// output written once.
+/// output written once, and the mask from a file, a bit or a float32 per pair.
 double compulsory_bytes(const Problem& problem);
 
 }  // namespace attnbench

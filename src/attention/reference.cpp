@@ -67,8 +67,9 @@ std::vector<double> softmax_attention_rows(const Problem& p, const Inputs& input
                                        : static_cast<double>(p.sink[static_cast<std::size_t>(h)]);
     double largest = sink;
     for (std::int64_t j = 0; j < p.seq_k; ++j) {
-      if (!mask(b, h, i, j)) continue;
-      const double logit = shaped_logit(p, scale * products.with_key(j), h, i, j);
+      if (!mask(b, h, i, j) || !file_mask_allows(p, b, h, i, j)) continue;
+      const double logit =
+          shaped_logit(p, scale * products.with_key(j), h, i, j) + mask_value(p, b, h, i, j);
       weight[keys.size()] = logit;
       keys.push_back(j);
       largest = std::max(largest, logit);

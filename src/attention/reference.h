@@ -1,6 +1,7 @@
 // Softmax attention in float64, for clarity, not speed: the oracle of every test and of every
-// verification. Order of operations: positions, logits = scale q.k, soft cap, bias, mask, sink,
-// softmax (score_terms.h, docs/design.md); a row with no allowed key is zero.
+// verification. Order of operations: positions, logits = scale q.k, soft cap, bias (the values of
+// an additive mask among it), mask, sink, softmax (score_terms.h, docs/design.md); a row with no
+// allowed key is zero.
 #pragma once
 
 #include <cstdint>
@@ -34,7 +35,7 @@ using MaskFunction =
     std::function<bool(std::int64_t b, std::int64_t h, std::int64_t i, std::int64_t j)>;
 
 /// Rows of softmax(scale Q K^T + mask) V, [rows][Dv], with the problem's position, softcap and
-/// sink.
+/// sink, under `mask` and the problem's mask from a file.
 std::vector<double> softmax_attention_rows(const Problem& problem, const Inputs& inputs,
                                            std::span<const RowIndex> rows,
                                            const MaskFunction& mask);

@@ -50,6 +50,9 @@ std::optional<std::string> Variant::refusal(const Problem& problem,
   if (!problem.sink.empty() && !takes.sink) {
     return fmt::format("{} does not take a sink", info().name);
   }
+  if (problem.mask != nullptr && !info().takes_mask) {
+    return info().name + " takes no mask from a file";
+  }
   return unsupported_reason(problem, params);
 }
 

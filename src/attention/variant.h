@@ -60,6 +60,7 @@ struct VariantInfo {
   bool has_scale = true;          ///< Accepts Problem::scale.
   bool has_dense_weights = true;  ///< O = W V for some W that does not depend on V.
   ScoreOptions takes = {};
+  bool takes_mask = false;  ///< Accepts Problem::mask, a mask from a file.
 };
 
 /// What one call costs, by definition and by implementation (docs/csv_schema.md).
@@ -115,7 +116,7 @@ class Variant {
   /// Nothing when the variant can run this, else the reason why not.
   virtual std::optional<std::string> unsupported_reason(const Problem& problem,
                                                         const ParamValues& params) const = 0;
-  /// The same with what info().takes decides; what callers ask.
+  /// The same with what info() decides; what callers ask.
   std::optional<std::string> refusal(const Problem& problem, const ParamValues& params) const;
   /// Cost of one call on `threads` threads. Only for supported problems.
   virtual Cost cost(const Problem& problem, const ParamValues& params, int threads) const = 0;
@@ -137,8 +138,8 @@ class Variant {
   /// This variant's own definition in float64, written for clarity and shared with no kernel.
   virtual ReferenceRows reference(const ReferenceRequest& request) const = 0;
 
-  /// The mask under which softmax attention is compared with this variant (the `error_*` columns);
-  /// the default is the problem's base mask.
+  /// The mask under which softmax attention is compared with this variant (the `error_*` columns),
+  /// beside the problem's mask from a file; the default is the problem's base mask.
   virtual bool allows(const Problem& problem, const ParamValues& params, std::int64_t b,
                       std::int64_t h, std::int64_t i, std::int64_t j) const;
 

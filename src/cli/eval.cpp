@@ -54,7 +54,7 @@ class EvalCommand final : public Command {
   ExitCode print_check(const Context& context, const EvalCall& call, const EvalInputs& inputs,
                        const Tensor& output, std::uint64_t seed, Executor& executor) const;
 
-  std::string variant_, q_, k_, v_, out_, weights_, key_lengths_, save_aux_;
+  std::string variant_, q_, k_, v_, out_, weights_, key_lengths_, mask_, save_aux_;
   std::string causal_ = "off", position_ = "none", softcap_ = "none", sink_ = "off", scale_;
   std::string threads_ = "1", layout_ = "bhnd", isa_ = "auto", seed_ = "1";
   std::vector<std::string> params_, aux_;
@@ -78,6 +78,10 @@ void EvalCommand::declare(CLI::App& app) {
   add_text(app, "--v", v_, "FILE", "Values [B, Hkv, Nk, Dv].", files)->required();
   add_text(app, "--key-lengths", key_lengths_, "FILE",
            "Integers [B]: keys at and beyond a row's length are not read.", files);
+  add_text(app, "--mask", mask_, "FILE",
+           "[Nq, Nk], [H, Nq, Nk] or [B, H, Nq, Nk] with 1 for B, H or Nq where all share: bool "
+           "(True: the query reads the key), or floats that are added to the logits.",
+           files);
   add_text(app, "--layout", layout_, "bhnd|bnhd",
            "Order of the input and output files: [B, H, N, D] or [B, N, H, D]. Default: bhnd.",
            files);
@@ -127,6 +131,7 @@ Result<EvalCommand::Scalars> EvalCommand::scalars() const {
   all.request.layout = *layout;
   all.request.causal = *causal;
   all.request.key_lengths_path = key_lengths_;
+  all.request.mask_path = mask_;
   if (Status status = score_flags(all.request); !status) return status.error();
   all.request.seed = all.seed;
   if (!scale_.empty()) {

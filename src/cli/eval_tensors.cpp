@@ -143,6 +143,12 @@ Result<EvalInputs> load_eval_inputs(const EvalRequest& request) {
       return usage_error(request.key_lengths_path + ": " + status.error().message);
     }
   }
+  if (!request.mask_path.empty()) {
+    auto mask = load_mask(request.mask_path);
+    if (!mask) return mask.error();
+    problem.mask = std::move(*mask);
+    if (const Status status = validate(problem); !status) return status.error();
+  }
   inputs.tensors = {std::move(q->tensor), std::move(k->tensor), std::move(v->tensor)};
   return inputs;
 }

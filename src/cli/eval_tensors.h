@@ -22,6 +22,7 @@ struct EvalRequest {
   bool causal = false;
   std::optional<double> scale;
   std::string key_lengths_path;  ///< Empty: every key counts.
+  std::string mask_path;         ///< Empty: no mask.
   Position position = Position::none;
   std::optional<double> softcap;
   bool sink = false;      ///< Drawn from `seed` unless a file has it.

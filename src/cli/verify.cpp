@@ -105,7 +105,7 @@ void VerifyCommand::declare(CLI::App& app) {
   shape_.declare(
       app, "Problem",
       {"shape", "seq", "seq-k", "mode", "seq-q", "batch", "heads", "kv-heads", "dim", "dim-v",
-       "causal", "key-lengths", "position", "softcap", "sink", "input", "layout", "scale"});
+       "causal", "key-lengths", "mask", "position", "softcap", "sink", "input", "layout", "scale"});
   app.add_flag("--verbose", verbose_, "Errors of every head, and the worst row.")->group("Output");
   app.add_flag("--quiet", quiet_, "Print failures only.")->group("Output");
   app.footer(

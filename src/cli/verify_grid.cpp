@@ -72,8 +72,8 @@ void set_key_lengths(const std::vector<std::int64_t>& lengths, std::vector<Case>
 Result<std::vector<Case>> planned_cells(const FlagTexts& texts,
                                         const std::vector<std::string>& params,
                                         const Registry& registry) {
-  const auto config =
-      load_sweep_config(std::nullopt, texts, params, registry, kernels::available_cpus(), shapes_file());
+  const auto config = load_sweep_config(std::nullopt, texts, params, registry,
+                                        kernels::available_cpus(), shapes_file());
   if (!config) return config.error();
   const double limit = config->memory_limit_bytes.value_or(
       0.9 * static_cast<double>(measure::available_memory_bytes()));

@@ -287,6 +287,10 @@ std::vector<KeyRule> make_rules() {
       {"key-lengths", kMaskFiles, "none",
        "Keys that count in each batch row, integers [B]; the others are not read.",
        apply_key_lengths},
+      {"mask", kMaskFiles, "none",
+       "Which pairs take part, bool [Nq, Nk], [H, Nq, Nk] or [B, H, Nq, Nk], or what is added to "
+       "their logits, floats.",
+       apply_mask},
       {"position", kPositionGrammar, "none",
        "How rows or logits carry positions, inside the timed call.", apply_position},
       {"softcap", kSoftcapGrammar, "none", "Cap c of the logits: s becomes c tanh(s / c).",

@@ -63,4 +63,14 @@ Status apply_key_lengths(const KeyRule& rule, const Setting& setting, Draft& dra
                       });
 }
 
+Status apply_mask(const KeyRule& rule, const Setting& setting, Draft& draft) {
+  return read_choices(rule, setting, draft.config.mask,
+                      [](const std::string& path, MaskChoice& choice) -> Status {
+                        auto mask = load_mask(path);
+                        if (!mask) return mask.error();
+                        choice.mask = std::move(*mask);
+                        return ok_status();
+                      });
+}
+
 }  // namespace attnbench::config

@@ -10,4 +10,7 @@ extern const char* const kMaskFiles;  ///< What they accept.
 /// Reads the files of `key-lengths` into the draft; `none` stands for every key.
 Status apply_key_lengths(const KeyRule& rule, const Setting& setting, Draft& draft);
 
+/// Reads the files of `mask` into the draft; `none` stands for no mask.
+Status apply_mask(const KeyRule& rule, const Setting& setting, Draft& draft);
+
 }  // namespace attnbench::config

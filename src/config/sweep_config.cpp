@@ -108,9 +108,9 @@ Status check_cells(const SweepConfig& config) {
       params * axis(config.seq.size()) * axis(config.seq_k.size()) * axis(config.threads.size()) *
       axis(config.batch.size()) * axis(config.heads.size()) * axis(config.kv_heads.size()) *
       axis(config.dim.size()) * axis(config.dim_v.size()) * axis(config.causal.size()) *
-      axis(config.key_lengths.size()) * axis(config.position.size()) * axis(config.softcap.size()) *
-      axis(config.sink.size()) * axis(config.pass.size()) * axis(config.input.size()) *
-      axis(config.cache.size());
+      axis(config.key_lengths.size()) * axis(config.mask.size()) * axis(config.position.size()) *
+      axis(config.softcap.size()) * axis(config.sink.size()) * axis(config.pass.size()) *
+      axis(config.input.size()) * axis(config.cache.size());
   if (cells <= kMaxCells) return ok_status();
   return usage_error(fmt::format(
       "the sweep has {:.0f} cells (all axes crossed); accepted: at most {:.0f}", cells, kMaxCells));

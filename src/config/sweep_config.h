@@ -3,12 +3,14 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "attention/key_lengths.h"
+#include "attention/mask.h"
 #include "attention/problem.h"
 #include "attention/registry.h"
 
@@ -33,6 +35,17 @@ struct KeyLengthsChoice {
   bool operator==(const KeyLengthsChoice&) const = default;
 };
 
+/// A value of the axis `mask`, likewise. Equal when the files and their content are.
+struct MaskChoice {
+  std::string path;
+  std::shared_ptr<const AttentionMask> mask;
+  bool operator==(const MaskChoice& other) const {
+    return path == other.path &&
+           (mask == nullptr ? other.mask == nullptr
+                            : other.mask != nullptr && mask->name() == other.mask->name());
+  }
+};
+
 /// Lists of values for each axis; the planner crosses them. docs/configuration.md explains every
 /// field under the key of the same name.
 struct SweepConfig {
@@ -51,6 +64,7 @@ struct SweepConfig {
   std::vector<std::int64_t> dim_v;  ///< Empty: equal to dim.
   std::vector<bool> causal{false};
   std::vector<KeyLengthsChoice> key_lengths{{}};
+  std::vector<MaskChoice> mask{{}};
   std::vector<Position> position{Position::none};
   std::vector<std::optional<double>> softcap{std::nullopt};
   std::vector<bool> sink{false};  ///< Drawn from the seed, one logit per query head.

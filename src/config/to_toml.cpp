@@ -102,6 +102,7 @@ void add_problem_axes(const SweepConfig& config, TomlText& toml) {
   if (config.key_lengths != SweepConfig{}.key_lengths) {
     toml.add("key-lengths", files_value(config.key_lengths));
   }
+  if (config.mask != SweepConfig{}.mask) toml.add("mask", files_value(config.mask));
   add_scores(config, toml);
   std::vector<std::string> passes;
   for (const Pass pass : config.pass) passes.emplace_back(to_string(pass));

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "kernels/masked_pattern.h"
 #include "kernels/placed_rows.h"
 #include "kernels/query_tiles.h"
 
@@ -37,7 +38,7 @@ class BlockPattern final : public KeyPattern {
     int before = 0;  // Lanes whose position is before key j.
     for (std::int64_t j = begin; j < end; ++j) {
       while (before < tile.lanes && tile.position[before] + p_.diagonal() < j) ++before;
-      bits[j - begin] = lane_range(before, tile.lanes);
+      bits[j - begin] = lane_range(p_.causal ? before : 0, tile.lanes);
     }
   }
 
@@ -85,17 +86,18 @@ TileWork block_work(const Problem& p, const BlockRows& rows, int threads) {
   const BlockPattern pattern(p, rows);
   const std::vector<BlockTile> tiles = block_tiles(p, rows);
   if (is_one_tile(tiles)) return tiled_softmax_work(p, pattern, threads);
+  const ProblemPattern masked(p, pattern);
   TileWork total;
   std::vector<KeyRun> runs;
-  for (const BlockTile& tile : tiles) {
-    for (std::int64_t b = 0; b < p.batch; ++b) {
+  for_each_distinct_head(p, [&](std::int64_t b, std::int64_t head, double heads) {
+    for (const BlockTile& tile : tiles) {
       TileQueries queries;
-      place_lanes(p, b, tile.begin, tile.lanes, place, queries);
-      const TileWork work = tile_work(queries, pattern, runs);
-      total.pairs += work.pairs * static_cast<double>(p.heads_kv);
-      total.exps += work.exps * static_cast<double>(p.heads_kv);
+      place_lanes(p, {b, head}, tile.begin, tile.lanes, place, queries);
+      const TileWork work = tile_work(queries, *masked, runs);
+      total.pairs += work.pairs * heads;
+      total.exps += work.exps * heads;
     }
-  }
+  });
   return total;
 }
 
@@ -106,6 +108,8 @@ class BlockPlan final : public Plan {
         terms_(problem),
         rows_(std::move(rows)),
         pattern_(problem_, rows_),
+        masked_(problem_, pattern_),
+        modifier_(make_score_modifier(problem_)),
         tiles_(block_tiles(problem_, rows_)) {}
 
   void run(const Inputs& inputs, TensorView output, Workspace& workspace,
@@ -118,7 +122,7 @@ class BlockPlan final : public Plan {
           workspace, executor);
     }
     TileScratch scratch(p, executor.threads(), workspace);
-    const TileCall call{p, inputs.q, output, nullptr, terms_.if_any()};
+    const TileCall call{p, inputs.q, output, nullptr, terms_.if_any(), modifier_.get()};
     const auto tiles = static_cast<std::int64_t>(tiles_.size());
     executor.parallel_for(p.batch * p.heads_kv * tiles, [&](std::int64_t index, int slot) {
       const HeadIndex at{index / tiles / p.heads_kv, index / tiles % p.heads_kv};
@@ -128,7 +132,7 @@ class BlockPlan final : public Plan {
       const SourceRows source[] = {{inputs.k.row(at.batch, at.head, 0), inputs.k.stride[2],
                                     inputs.v.row(at.batch, at.head, 0), inputs.v.stride[2]}};
       job.sources = source;
-      job.pattern = &pattern_;
+      job.pattern = &*masked_;
       scratch.lend(slot, job);
       run_tile(job);
     });
@@ -138,7 +142,9 @@ class BlockPlan final : public Plan {
   Problem problem_;
   LogitTerms terms_;
   BlockRows rows_;
-  BlockPattern pattern_;  ///< Refers to the two above.
+  BlockPattern pattern_;   ///< Refers to the two above,
+  ProblemPattern masked_;  ///< and this to it.
+  std::unique_ptr<const ScoreModifier> modifier_;
   std::vector<BlockTile> tiles_;
 };
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "kernels/masked_pattern.h"
 #include "kernels/placed_rows.h"
 #include "kernels/query_tiles.h"
 #include "kernels/residue_class.h"
@@ -51,6 +52,11 @@ class ClassPattern final : public KeyPattern {
         bits[at - begin] = column_lanes(tile, globals_[static_cast<std::size_t>(at)]);
       }
     }
+  }
+  bool in_place(int source) const override { return source == 0 && dilation_ == 1; }
+  std::int64_t key(int source, std::int64_t at) const override {
+    if (source == 1) return globals_[static_cast<std::size_t>(at)];
+    return residue_ + (at + first_key_) * dilation_;
   }
 
  private:
@@ -195,28 +201,30 @@ void add_work(const TileWork& work, double times, TileWork& total) {
 
 TileWork global_window_work(const Problem& p, const GlobalWindow& g) {
   const Schedule schedule(p, g);
-  const WindowPattern base = base_pattern(p);
+  const WindowPattern window = base_pattern(p);
+  const ProblemPattern base(p, window);
   TileWork total;
   std::vector<KeyRun> runs;
   TileQueries queries;
-  const auto heads = static_cast<double>(p.heads_kv);
   const std::int64_t global_lanes = static_cast<std::int64_t>(schedule.globals.size()) * p.group();
-  for (std::int64_t b = 0; b < p.batch; ++b) {
+  for_each_distinct_head(p, [&](std::int64_t b, std::int64_t head, double heads) {
     for (std::int64_t lane = 0; lane < global_lanes; lane += kTileQueries) {
-      place_lanes(p, b, lane, lanes_until(lane, global_lanes), placer(schedule.globals), queries);
-      add_work(tile_work(queries, base, runs), heads, total);
+      place_lanes(p, {b, head}, lane, lanes_until(lane, global_lanes), placer(schedule.globals),
+                  queries);
+      add_work(tile_work(queries, *base, runs), heads, total);
     }
     for (const ClassTask& task : schedule.tasks) {
       const KeyRange keys = reached_keys(p, g, schedule, task, b);
-      const ClassPattern pattern(p, g, task.residue, b, keys.begin);
+      const ClassPattern classes(p, g, task.residue, b, keys.begin);
+      const ProblemPattern pattern(p, classes);
       const auto& placed = schedule.classes[static_cast<std::size_t>(task.residue)];
       for (std::int64_t lane = task.begin; lane < task.end; lane += schedule.width) {
-        place_lanes(p, b, lane, lanes_until(lane, task.end, schedule.width), placer(placed),
+        place_lanes(p, {b, head}, lane, lanes_until(lane, task.end, schedule.width), placer(placed),
                     queries);
-        add_work(tile_work(queries, pattern, runs), heads, total);
+        add_work(tile_work(queries, *pattern, runs), heads, total);
       }
     }
-  }
+  });
   return total;
 }
 
@@ -247,7 +255,9 @@ class GlobalWindowPlan final : public Plan {
         terms_(problem),
         pattern_(std::move(pattern)),
         schedule_(problem_, pattern_),
-        base_(base_pattern(problem_)) {}
+        window_(base_pattern(problem_)),
+        base_(problem_, window_),
+        modifier_(make_score_modifier(problem_)) {}
 
   void run(const Inputs& inputs, TensorView output, Workspace& workspace,
            Executor& executor) override;
@@ -270,7 +280,9 @@ class GlobalWindowPlan final : public Plan {
   LogitTerms terms_;
   GlobalWindow pattern_;
   Schedule schedule_;
-  WindowPattern base_;
+  WindowPattern window_;
+  ProblemPattern base_;  ///< Refers to the window.
+  std::unique_ptr<const ScoreModifier> modifier_;
 };
 
 void GlobalWindowPlan::gather_globals(const Call& call, const HeadIndex& at) const {
@@ -296,7 +308,7 @@ void GlobalWindowPlan::run_globals(Call& call, const HeadIndex& at, std::int64_t
   fill_job(call.tiles, at, lane, lanes_until(lane, lanes), placer(schedule_.globals), job);
   const SourceRows source[] = {rows_of(call.inputs, at)};
   job.sources = source;
-  job.pattern = &base_;
+  job.pattern = &*base_;
   call.scratch.lend(slot, job);
   run_tile(job);
 }
@@ -320,14 +332,15 @@ void GlobalWindowPlan::run_class(Call& call, const HeadIndex& at, const ClassTas
     copy_rows(call.inputs.v, at, first, pattern_.dilation, keys.end - keys.begin, to.v);
     sources[0] = {to.k, p.dim_qk, to.v, p.dim_v, {first, pattern_.dilation}};
   }
-  const ClassPattern pattern(p, pattern_, task.residue, at.batch, keys.begin);
+  const ClassPattern classes(p, pattern_, task.residue, at.batch, keys.begin);
+  const ProblemPattern pattern(p, classes);
   const auto& placed = schedule_.classes[static_cast<std::size_t>(task.residue)];
   for (std::int64_t lane = task.begin; lane < task.end; lane += schedule_.width) {
     TileJob job;
     fill_job(call.tiles, at, lane, lanes_until(lane, task.end, schedule_.width), placer(placed),
              job);
     job.sources = sources;
-    job.pattern = &pattern;
+    job.pattern = &*pattern;
     call.scratch.lend(slot, job);
     run_tile(job);
   }
@@ -337,7 +350,7 @@ void GlobalWindowPlan::run(const Inputs& inputs, TensorView output, Workspace& w
                            Executor& executor) {
   const Problem& p = problem_;
   Call call{inputs,
-            {p, inputs.q, output, nullptr, terms_.if_any()},
+            {p, inputs.q, output, nullptr, terms_.if_any(), modifier_.get()},
             {p, executor.threads(), workspace},
             take_rows(p, all_global_rows(p, pattern_), workspace),
             {}};

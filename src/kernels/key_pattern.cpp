@@ -13,6 +13,10 @@ void append(std::vector<KeyRun>& out, std::int64_t begin, std::int64_t end, bool
 
 int KeyPattern::tile_queries(std::int64_t) const { return kTileQueries; }
 
+bool KeyPattern::in_place(int) const { return true; }
+
+std::int64_t KeyPattern::key(int, std::int64_t at) const { return at; }
+
 int lanes_for_window(std::int64_t keys_per_query, std::int64_t group) {
   // A tile of L lanes spans L / group positions and visits keys_per_query + that many keys.
   if (keys_per_query * group <= 24) return 16;

@@ -15,7 +15,9 @@ constexpr int kKeyBlock = 64;
 /// one position.
 struct TileQueries {
   std::int64_t batch = 0;
-  std::int64_t position[kTileQueries] = {};  ///< Query index of each lane, not decreasing.
+  std::int64_t position[kTileQueries] = {};  ///< As the pattern counts, not decreasing.
+  std::int64_t query[kTileQueries] = {};     ///< Query index of each lane.
+  std::int64_t head[kTileQueries] = {};      ///< Query head of each lane.
   int lanes = 0;
 
   std::int64_t first() const { return position[0]; }
@@ -38,9 +40,13 @@ class KeyPattern {
   virtual int tile_queries(std::int64_t group) const;
   /// Appends the runs that this tile visits; together they cover every allowed (lane, key) once.
   virtual void runs(const TileQueries& tile, std::vector<KeyRun>& out) const = 0;
-  /// For a masked run: bit `lane` of bits[j - begin] says whether the lane may read key j.
+  /// For keys of visited runs: bit `lane` of bits[j - begin] says whether the lane may read key j.
   virtual void mask(const TileQueries& tile, int source, std::int64_t begin, std::int64_t end,
                     std::uint64_t* bits) const = 0;
+  /// Whether the rows of a source are the keys of the problem in their order; and, for every
+  /// source, the key that row `at` of it holds.
+  virtual bool in_place(int source) const;
+  virtual std::int64_t key(int source, std::int64_t at) const;
 };
 
 /// At most kKeyBlock consecutive keys of one source, which a tile handles in one step.

@@ -42,6 +42,10 @@ float softmax_row_target(float* row, std::int64_t allowed, std::int64_t keys, fl
   const hn::CappedTag<float, 1> d1;
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
   const float maximum = std::max(row_maximum(row, allowed), sink);
+  if (maximum == -std::numeric_limits<float>::infinity()) {
+    std::fill_n(row, allowed, 0.0F);
+    return 0;
+  }
   const auto shift = hn::Set(d, maximum);
   auto sum0 = hn::Zero(d), sum1 = hn::Zero(d);
   std::int64_t j = 0;
@@ -73,6 +77,22 @@ void shape_row_target(float* row, std::int64_t keys, float softcap, const float*
   shape(row, keys, softcap, key_positions, slope, position);
 }
 
+/// Puts -infinity where bit j % 64 of word j / 64 is not set.
+void mask_row_target(const std::uint64_t* bits, std::int64_t keys, float* row) {
+  const hn::ScalableTag<float> d;
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  const float none = -std::numeric_limits<float>::infinity();
+  std::int64_t j = 0;
+  for (; j + lanes <= keys; j += lanes) {
+    const std::uint64_t word = bits[j / 64] >> (j % 64);
+    const auto read = hn::LoadMaskBits(d, reinterpret_cast<const std::uint8_t*>(&word));
+    hn::StoreU(hn::IfThenElse(read, hn::LoadU(d, row + j), hn::Set(d, none)), d, row + j);
+  }
+  for (; j < keys; ++j) {
+    if ((bits[j / 64] >> (j % 64) & 1) == 0) row[j] = none;
+  }
+}
+
 void scale_row_target(float* row, std::int64_t n, float factor) {
   const hn::ScalableTag<float> d;
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
@@ -92,6 +112,7 @@ HWY_AFTER_NAMESPACE();
 #include "kernels/materialised_softmax.h"
 #include "kernels/onednn_gemm.h"
 #include "kernels/op_count.h"
+#include "kernels/score_modifier.h"
 
 namespace attnbench::kernels {
 namespace {
@@ -99,12 +120,7 @@ namespace {
 HWY_EXPORT(softmax_row_target);
 HWY_EXPORT(scale_row_target);
 HWY_EXPORT(shape_row_target);
-
-/// Keys that query i may read: always the first ones.
-std::int64_t allowed_keys(const Problem& p, std::int64_t b, std::int64_t i) {
-  const std::int64_t keys = p.key_length(b);
-  return p.causal ? std::clamp<std::int64_t>(i + p.diagonal() + 1, 0, keys) : keys;
-}
+HWY_EXPORT(mask_row_target);
 
 /// Rows [begin, end) of one head.
 struct RowBlock {
@@ -115,14 +131,14 @@ struct RowBlock {
 std::int64_t shape_rows(const Problem& p, const LogitTerms& terms, float* block,
                         const RowBlock& rows) {
   constexpr std::int64_t kKeys = 256;
-  const std::int64_t keys = allowed_keys(p, rows.batch, rows.end - 1);
+  const std::int64_t keys = readable_keys(p, rows.batch, rows.end - 1);
   const float slope = terms.slopes.empty() ? 0 : terms.slopes[static_cast<std::size_t>(rows.head)];
   std::int64_t pairs = 0;
   float positions[kKeys];
   for (std::int64_t from = 0; from < keys; from += kKeys) {
     for (std::int64_t j = 0; j < kKeys; ++j) positions[j] = static_cast<float>(from + j);
     for (std::int64_t i = rows.begin; i < rows.end; ++i) {
-      const std::int64_t here = std::min(allowed_keys(p, rows.batch, i) - from, kKeys);
+      const std::int64_t here = std::min(readable_keys(p, rows.batch, i) - from, kKeys);
       if (here <= 0) continue;
       HWY_DYNAMIC_DISPATCH(shape_row_target)
       (block + (i - rows.begin) * p.seq_k + from, here, terms.softcap, positions, slope,
@@ -133,26 +149,50 @@ std::int64_t shape_rows(const Problem& p, const LogitTerms& terms, float* block,
   return terms.softcap > 0 ? pairs : 0;
 }
 
-void run_rows(const Problem& p, float scale, const LogitTerms& terms, const Inputs& in,
-              TensorView out, float* scores, const RowBlock& rows) {
+/// What the problem does to the scores of one query, before the softmax.
+void modify_row(const Problem& p, const ScoreModifier* modifier, const QueryIndex& at,
+                std::int64_t keys, float* row) {
+  if (modifier != nullptr) modifier->row(at, {0, keys}, row);
+  if (p.mask != nullptr) {
+    HWY_DYNAMIC_DISPATCH(mask_row_target)(p.mask->bits(at.batch, at.head, at.query), keys, row);
+  }
+}
+
+/// What all blocks of rows have in common.
+struct RowCall {
+  const Problem& problem;
+  float scale;
+  const LogitTerms& terms;
+  const Inputs& inputs;
+  TensorView out;
+  const ScoreModifier* modifier;
+};
+
+void run_rows(const RowCall& call, float* scores, const RowBlock& rows) {
+  const Problem& p = call.problem;
+  const LogitTerms& terms = call.terms;
+  const Inputs& in = call.inputs;
+  const TensorView& out = call.out;
   const auto [b, h, begin, end] = rows;
   const std::int64_t kv = h / p.group();
-  const std::int64_t keys = allowed_keys(p, b, end - 1);
+  const std::int64_t keys = readable_keys(p, b, end - 1);
   const std::int64_t count = end - begin;
   if (keys == 0) {
     for (std::int64_t i = begin; i < end; ++i) std::fill_n(out.row(b, h, i), p.dim_v, 0.0F);
     return;
   }
   float* block = scores + begin * p.seq_k;
-  onednn_gemm(count, keys, p.dim_qk, scale, in.q.row(b, h, begin), in.q.stride[2],
+  onednn_gemm(count, keys, p.dim_qk, call.scale, in.q.row(b, h, begin), in.q.stride[2],
               in.k.row(b, kv, 0), in.k.stride[2], true, block, p.seq_k);
   float inverse_sum[kScoreRows];
   std::int64_t exps = terms.shape_logits() ? shape_rows(p, terms, block, rows) : 0;
   const float sink = terms.sink.empty() ? -std::numeric_limits<float>::infinity()
                                         : terms.sink[static_cast<std::size_t>(h)];
   for (std::int64_t i = begin; i < end; ++i) {
-    const std::int64_t allowed = allowed_keys(p, b, i);
-    inverse_sum[i - begin] = softmax_row(block + (i - begin) * p.seq_k, allowed, keys, sink);
+    const std::int64_t allowed = readable_keys(p, b, i);
+    float* row = block + (i - begin) * p.seq_k;
+    modify_row(p, call.modifier, {b, h, i}, allowed, row);
+    inverse_sum[i - begin] = softmax_row(row, allowed, keys, sink);
     exps += allowed + (allowed > 0 && !terms.sink.empty() ? 1 : 0);
   }
   onednn_gemm(count, p.dim_v, keys, 1.0F, block, p.seq_k, in.v.row(b, kv, 0), in.v.stride[2], false,
@@ -184,16 +224,20 @@ double materialised_softmax_pairs(const Problem& p) {
   for (std::int64_t b = 0; b < p.batch; ++b) {
     for (std::int64_t begin = 0; begin < p.seq_q; begin += kScoreRows) {
       const std::int64_t end = std::min(begin + kScoreRows, p.seq_q);
-      pairs += static_cast<double>((end - begin) * allowed_keys(p, b, end - 1));
+      pairs += static_cast<double>((end - begin) * readable_keys(p, b, end - 1));
     }
   }
   return pairs * static_cast<double>(p.heads_q);
 }
 
 double materialised_softmax_exps(const Problem& p) {
-  double exps = allowed_pairs(p) * (p.softcap ? 2 : 1);
-  for (std::int64_t b = 0; b < p.batch && !p.sink.empty(); ++b) {
-    for (std::int64_t i = 0; i < p.seq_q; ++i) exps += allowed_keys(p, b, i) > 0 ? 1 : 0;
+  double exps = 0;
+  for (std::int64_t b = 0; b < p.batch; ++b) {
+    for (std::int64_t i = 0; i < p.seq_q; ++i) {
+      const std::int64_t keys = readable_keys(p, b, i);
+      exps += static_cast<double>(keys) * (p.softcap ? 2 : 1);
+      if (keys > 0 && !p.sink.empty()) exps += 1;
+    }
   }
   return exps * static_cast<double>(p.heads_q);
 }
@@ -206,7 +250,9 @@ void materialised_softmax(const Problem& p, double scale, const LogitTerms& term
   for (std::int64_t m = 0; m < matrices; ++m) {
     scores.push_back(workspace.take(static_cast<std::size_t>(p.seq_q * p.seq_k)));
   }
-  const auto base2_scale = static_cast<float>(scale * std::numbers::log2e);
+  const auto modifier = make_score_modifier(p);
+  const RowCall call{
+      p, static_cast<float>(scale * std::numbers::log2e), terms, inputs, output, modifier.get()};
   const std::int64_t blocks = (p.seq_q + kScoreRows - 1) / kScoreRows;
   const auto rows_of = [&](std::int64_t head, std::int64_t block) {
     return RowBlock{head / p.heads_q, head % p.heads_q, block * kScoreRows,
@@ -216,8 +262,7 @@ void materialised_softmax(const Problem& p, double scale, const LogitTerms& term
   if (matrices > 1 || executor.threads() == 1) {
     executor.parallel_for(heads, [&](std::int64_t head, int slot) {
       for (std::int64_t block = 0; block < blocks; ++block) {
-        run_rows(p, base2_scale, terms, inputs, output, scores[static_cast<std::size_t>(slot)],
-                 rows_of(head, block));
+        run_rows(call, scores[static_cast<std::size_t>(slot)], rows_of(head, block));
       }
     });
     return;
@@ -225,7 +270,7 @@ void materialised_softmax(const Problem& p, double scale, const LogitTerms& term
   for (std::int64_t head = 0; head < heads; ++head) {
     executor.parallel_for(blocks, [&](std::int64_t index, int) {
       // The longest rows of a causal mask first.
-      run_rows(p, base2_scale, terms, inputs, output, scores[0], rows_of(head, blocks - 1 - index));
+      run_rows(call, scores[0], rows_of(head, blocks - 1 - index));
     });
   }
 }

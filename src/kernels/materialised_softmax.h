@@ -16,9 +16,9 @@ namespace attnbench::kernels {
 /// stay in the second-level cache up to Nk = 2048.
 constexpr std::int64_t kScoreRows = 128;
 
-/// Softmax attention under the problem's base mask (causal, key lengths). Keys beyond the last one
-/// that a block of rows may read are not computed. `terms` are applied to the score matrix in
-/// place. The workspace holds one Nq x Nk matrix per head in flight.
+/// Softmax attention under the problem's masks. Keys beyond the last one that a block of rows may
+/// read are not computed. `terms` and the mask's values are applied to the score matrix in place.
+/// The workspace holds one Nq x Nk matrix per head in flight.
 void materialised_softmax(const Problem& problem, double scale, const LogitTerms& terms,
                           const Inputs& inputs, TensorView output, Workspace& workspace,
                           Executor& executor);
@@ -32,12 +32,13 @@ std::size_t materialised_softmax_workspace_bytes(const Problem& problem, int thr
 /// (query, key) pairs whose score is computed, over all heads.
 double materialised_softmax_pairs(const Problem& problem);
 
-/// exp and friends: one per allowed pair, its tanh under a soft cap, and one per row with a sink.
+/// exp and friends: one per pair that causal and key lengths allow, its tanh under a soft cap, and
+/// one per row with a sink.
 double materialised_softmax_exps(const Problem& problem);
 
 /// Row i of a block: weights[0, keys) = exp(scores - max) over the first `allowed` keys, the rest
-/// zero. Returns 1 / sum, or 0 when no key is allowed. `scores` are in base 2 (scaled by log2 e),
-/// and so is the `sink`, a logit that counts in the sum alone.
+/// zero. Returns 1 / sum, or 0 when no key is allowed (or their scores are all -infinity). `scores`
+/// are in base 2 (scaled by log2 e), and so is the `sink`, a logit that counts in the sum alone.
 float softmax_row(float* scores, std::int64_t allowed, std::int64_t keys,
                   float sink = -std::numeric_limits<float>::infinity());
 

@@ -277,6 +277,11 @@ void narrow_block(const TileJob& job, const KeyBlock& block, NarrowBuffers& b) {
   const std::ptrdiff_t keys = block.end - begin;
   narrow_scores<L>(source.k + begin * source.k_stride, source.k_stride, keys, job.dim_qk, b);
   if (job.terms != nullptr && job.terms->shape_logits()) shape_narrow_block<L>(job, block, b);
+  if (job.modifier != nullptr) {
+    for (int lane = 0; lane < L; ++lane) {
+      modify_lane(job, block, lane, b.scores + lane * kKeyBlock);
+    }
+  }
   if (block.masked) {
     std::uint64_t mask[kKeyBlock];
     block_mask(*job.pattern, job.queries, *job.runs, block, mask);

@@ -20,6 +20,7 @@ struct TileCall {
   TensorView out;
   SoftmaxState* states = nullptr;     ///< [B, Hq, Nq], or null.
   const LogitTerms* terms = nullptr;  ///< What is done to logits, or null.
+  const ScoreModifier* modifier = nullptr;
 };
 
 /// A query, and its position as the tile's pattern counts.
@@ -42,12 +43,15 @@ inline int lanes_until(std::int64_t begin, std::int64_t end, int width = kTileQu
 /// Lanes [begin, begin + lanes) of a list of queries, each with all query heads of its group (heads
 /// fastest); place(n) is the list's n-th query. Positions must not decrease.
 template <class Place>
-void place_lanes(const Problem& problem, std::int64_t batch, std::int64_t begin, int lanes,
+void place_lanes(const Problem& problem, const HeadIndex& at, std::int64_t begin, int lanes,
                  Place place, TileQueries& queries) {
-  queries.batch = batch;
+  queries.batch = at.batch;
   queries.lanes = lanes;
   for (int lane = 0; lane < lanes; ++lane) {
-    queries.position[lane] = place((begin + lane) / problem.group()).position;
+    const PlacedQuery placed = place((begin + lane) / problem.group());
+    queries.position[lane] = placed.position;
+    queries.query[lane] = placed.query;
+    queries.head[lane] = at.head * problem.group() + (begin + lane) % problem.group();
   }
 }
 
@@ -56,10 +60,10 @@ template <class Place>
 void fill_job(const TileCall& call, const HeadIndex& at, std::int64_t begin, int lanes, Place place,
               TileJob& job) {
   const Problem& p = call.problem;
-  place_lanes(p, at.batch, begin, lanes, place, job.queries);
+  place_lanes(p, at, begin, lanes, place, job.queries);
   for (int lane = 0; lane < lanes; ++lane) {
-    const std::int64_t i = place((begin + lane) / p.group()).query;
-    const std::int64_t h = at.head * p.group() + (begin + lane) % p.group();
+    const std::int64_t i = job.queries.query[lane];
+    const std::int64_t h = job.queries.head[lane];
     job.q_rows[lane] = call.q.row(at.batch, h, i);
     job.out_rows[lane] = call.out.row(at.batch, h, i);
     job.lane_queries[lane] = {h, i};
@@ -71,6 +75,7 @@ void fill_job(const TileCall& call, const HeadIndex& at, std::int64_t begin, int
   job.dim_qk = p.dim_qk;
   job.dim_v = p.dim_v;
   job.scale = p.scale_or_default();
+  job.modifier = call.modifier;
 }
 
 /// One tile's scratch for every thread, and its runs.

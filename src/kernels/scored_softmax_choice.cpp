@@ -30,8 +30,8 @@ void for_each_visit(const Problem& p, Add add) {
   for (std::int64_t b = 0; b < p.batch; ++b) {
     for (std::int64_t tile = 0; tile < tile_count(p, kTileQueries); ++tile) {
       TileQueries queries;
-      tile_lanes(p, kTileQueries, tile, b, queries);
-      add(queries.lanes, allowed_keys(p, b, queries.last()));
+      tile_lanes(p, kTileQueries, tile, b, 0, queries);
+      add(queries.lanes, readable_keys(p, b, queries.last()));
     }
   }
 }
@@ -40,7 +40,7 @@ void for_each_visit(const Problem& p, Add add) {
 template <class Add>
 void for_each_query(const Problem& p, Add add) {
   for (std::int64_t b = 0; b < p.batch; ++b) {
-    for (std::int64_t i = 0; i < p.seq_q; ++i) add(allowed_keys(p, b, i));
+    for (std::int64_t i = 0; i < p.seq_q; ++i) add(readable_keys(p, b, i));
   }
 }
 

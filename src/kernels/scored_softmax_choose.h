@@ -23,7 +23,7 @@ struct ChoiceTile {
 /// Keys that lane `lane` may read: the first ones.
 inline std::int64_t lane_keys(const ChoiceTile& job, int lane) {
   const TileQueries& queries = job.tile.queries;
-  return allowed_keys(job.problem, queries.batch, queries.position[lane]);
+  return readable_keys(job.problem, queries.batch, queries.position[lane]);
 }
 
 /// Keys per segment of a sampling query: whole blocks, at most kSampleSegments segments.

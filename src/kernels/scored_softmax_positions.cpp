@@ -92,7 +92,7 @@ WindowWork predictive_window_work(const Problem& p, std::int64_t window, std::in
   double keys = 0;
   for (std::int64_t b = 0; b < p.batch; ++b) {
     for (std::int64_t i = 0; i < p.seq_q; ++i) {
-      keys += static_cast<double>(std::min(2 * window + 1, allowed_keys(p, b, i)));
+      keys += static_cast<double>(std::min(2 * window + 1, readable_keys(p, b, i)));
     }
   }
   keys *= static_cast<double>(p.heads_q);

@@ -10,11 +10,9 @@ void for_each_lane_tile(const Problem& p, int width, ConstTensorView q, TensorVi
     const std::int64_t b = index / tiles / p.heads_kv;
     LaneTile work;
     work.kv_head = index / tiles % p.heads_kv;
-    tile_lanes(p, width, tile, b, work.queries);
+    tile_lanes(p, width, tile, b, work.kv_head, work.queries);
     for (int lane = 0; lane < work.queries.lanes; ++lane) {
-      const std::int64_t flat = tile * width + lane;
-      const std::int64_t h = work.kv_head * p.group() + flat % p.group();
-      const std::int64_t i = flat / p.group();
+      const std::int64_t h = work.queries.head[lane], i = work.queries.query[lane];
       work.q_rows[lane] = q.row(b, h, i);
       work.out_rows[lane] = out.row(b, h, i);
       work.row[lane] = (b * p.heads_q + h) * p.seq_q + i;
@@ -38,22 +36,20 @@ TileVisits count_visits(const Problem& p, const KeyPattern& pattern) {
   TileVisits visits;
   std::vector<KeyRun> runs;
   const int width = pattern.tile_queries(p.group());
-  for (std::int64_t b = 0; b < p.batch; ++b) {
+  for_each_distinct_head(p, [&](std::int64_t b, std::int64_t head, double heads) {
     for (std::int64_t tile = 0; tile < tile_count(p, width); ++tile) {
       TileQueries queries;
-      tile_lanes(p, width, tile, b, queries);
+      tile_lanes(p, width, tile, b, head, queries);
       runs.clear();
       pattern.runs(queries, runs);
       for (const KeyRun& run : runs) {
         const std::int64_t keys = run.end - run.begin;
-        visits.pairs += static_cast<double>(keys * queries.lanes);
-        visits.lane_blocks +=
-            static_cast<double>((keys + kKeyBlock - 1) / kKeyBlock * queries.lanes);
+        const std::int64_t blocks = (keys + kKeyBlock - 1) / kKeyBlock;
+        visits.pairs += static_cast<double>(keys * queries.lanes) * heads;
+        visits.lane_blocks += static_cast<double>(blocks * queries.lanes) * heads;
       }
     }
-  }
-  visits.pairs *= static_cast<double>(p.heads_kv);
-  visits.lane_blocks *= static_cast<double>(p.heads_kv);
+  });
   return visits;
 }
 

@@ -40,12 +40,4 @@ struct TileVisits {
 };
 TileVisits count_visits(const Problem& problem, const KeyPattern& pattern);
 
-/// Keys of the base mask that query i of batch row b may read; they are always the first ones.
-inline std::int64_t allowed_keys(const Problem& p, std::int64_t b, std::int64_t i) {
-  const std::int64_t keys = p.key_length(b);
-  if (!p.causal) return keys;
-  const std::int64_t end = i + p.diagonal() + 1;
-  return end < 0 ? 0 : end < keys ? end : keys;
-}
-
 }  // namespace attnbench::kernels

@@ -214,7 +214,7 @@ void predictive_target(const PredictiveTile& job) {
   for (int lane = 0; lane < queries; ++lane) {
     Window& w = windows[lane];
     w = window_at(positions[lane], job.window,
-                  allowed_keys(p, job.tile.queries.batch, job.tile.queries.position[lane]));
+                  readable_keys(p, job.tile.queries.batch, job.tile.queries.position[lane]));
     row_dots(job.tile.q_rows[lane], job.k + w.begin * job.k_stride, job.k_stride, w.count, p.dim_qk,
              static_cast<float>(std::numbers::log2e), weights + lane * row);
     count_ops(w.count * (p.dim_qk + p.dim_v), 2 * w.count);

@@ -25,6 +25,8 @@ class KeyShare final : public KeyPattern {
             std::uint64_t* bits) const override {
     base_.mask(tile, source, begin, end, bits);
   }
+  bool in_place(int source) const override { return base_.in_place(source); }
+  std::int64_t key(int source, std::int64_t at) const override { return base_.key(source, at); }
 
  private:
   const KeyPattern& base_;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "kernels/masked_pattern.h"
 #include "kernels/query_tiles.h"
 #include "kernels/residue_class.h"
 
@@ -12,7 +13,8 @@ namespace {
 /// otherwise (u = t is in the band).
 class ResiduePattern final : public KeyPattern {
  public:
-  ResiduePattern(bool causal, std::int64_t keys) : causal_(causal), keys_(keys) {}
+  ResiduePattern(const Problem& p, std::int64_t stride, std::int64_t residue, std::int64_t keys)
+      : causal_(p.causal), stride_(stride), residue_(residue), keys_(keys) {}
 
   void runs(const TileQueries& tile, std::vector<KeyRun>& out) const override {
     const std::int64_t first = std::clamp<std::int64_t>(tile.first(), 0, keys_);
@@ -31,13 +33,15 @@ class ResiduePattern final : public KeyPattern {
       bits[u - begin] = lane_range(upto, tile.lanes) | (causal_ ? 0 : lane_range(0, below));
     }
   }
+  bool in_place(int) const override { return false; }
+  std::int64_t key(int, std::int64_t at) const override { return residue_ + at * stride_; }
 
  private:
   static void add(std::vector<KeyRun>& out, std::int64_t begin, std::int64_t end, bool masked) {
     if (begin < end) out.push_back({0, begin, end, masked});
   }
   bool causal_;
-  std::int64_t keys_;
+  std::int64_t stride_, residue_, keys_;
 };
 
 WindowPattern band_pattern(const Problem& p, std::int64_t stride) {
@@ -67,14 +71,15 @@ void run_class(const ResidueCall& call, const HeadIndex& at, std::int64_t r,
   copy_rows(call.inputs.k, at, r, call.stride, keys, scratch.k);
   copy_rows(call.inputs.v, at, r, call.stride, keys, scratch.v);
   const SourceRows source[] = {{scratch.k, p.dim_qk, scratch.v, p.dim_v, {r, call.stride}}};
-  const ResiduePattern pattern(p.causal, keys);
+  const ResiduePattern residues(p, call.stride, r, keys);
+  const ProblemPattern pattern(p, residues);
   const auto place = [&](std::int64_t n) { return c.place(n); };
   for (std::int64_t begin = 0; begin < c.queries * p.group(); begin += kTileQueries) {
     TileJob job;
     fill_job(call.tiles, at, begin, lanes_until(begin, c.queries * p.group()), place, job);
     job.resume = true;
     job.sources = source;
-    job.pattern = &pattern;
+    job.pattern = &*pattern;
     job.scratch = scratch.tile;
     job.runs = &scratch.runs;
     run_tile(job);
@@ -90,6 +95,11 @@ bool heads_per_thread(const Problem& p, int threads) {
 
 std::size_t state_floats(const Problem& p) {
   return static_cast<std::size_t>(2 * p.batch * p.heads_q * p.seq_q);
+}
+
+/// The key in row u of the gathered summaries.
+std::int64_t summary_key(std::int64_t u, std::int64_t stride, std::int64_t summary) {
+  return u / summary * stride + stride - summary + u % summary;
 }
 
 /// Own block in source 0, summary keys of the other blocks in source 1 (gathered, block by block).
@@ -131,6 +141,10 @@ class FixedPattern final : public KeyPattern {
         bits[j - begin] = lane_range(to, tile.lanes) | (p_.causal ? 0 : lane_range(0, from));
       }
     }
+  }
+  bool in_place(int source) const override { return source == 0; }
+  std::int64_t key(int source, std::int64_t at) const override {
+    return source == 0 ? at : summary_key(at, stride_, summary_);
   }
 
  private:
@@ -183,7 +197,9 @@ void strided_softmax(const Problem& p, const LogitTerms& terms, std::int64_t str
   const WindowPattern band = band_pattern(p, stride);
   const TiledSoftmaxCall band_call{p,      p.scale_or_default(), sources, band, inputs.q, output,
                                    states, terms.if_any()};
-  const ResidueCall call{{p, inputs.q, output, states, terms.if_any()}, stride, inputs};
+  const auto modifier = make_score_modifier(p);
+  const ResidueCall call{
+      {p, inputs.q, output, states, terms.if_any(), modifier.get()}, stride, inputs};
   if (heads_per_thread(p, executor.threads())) {
     executor.parallel_for(p.batch * p.heads_kv, [&](std::int64_t index, int slot) {
       const HeadIndex at{index / p.heads_kv, index % p.heads_kv};
@@ -216,11 +232,11 @@ TileWork strided_softmax_work(const Problem& p, std::int64_t stride, int threads
   for (std::int64_t b = 0; b < p.batch; ++b) {
     for (std::int64_t r = 0; r < stride; ++r) {
       const ResidueClass c = residue_class(p, stride, r);
-      const ResiduePattern pattern(p.causal, class_keys(p.key_length(b), stride, r));
+      const ResiduePattern pattern(p, stride, r, class_keys(p.key_length(b), stride, r));
       const auto place = [&](std::int64_t n) { return c.place(n); };
       for (std::int64_t begin = 0; begin < c.queries * p.group(); begin += kTileQueries) {
         TileQueries queries;
-        place_lanes(p, b, begin, lanes_until(begin, c.queries * p.group()), place, queries);
+        place_lanes(p, {b, 0}, begin, lanes_until(begin, c.queries * p.group()), place, queries);
         const TileWork work = tile_work(queries, pattern, runs);
         residues.pairs += work.pairs;
         residues.exps += work.exps;

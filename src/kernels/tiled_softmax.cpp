@@ -14,6 +14,7 @@
 #include "kernels/exp-inl.h"
 #include "kernels/gemm-inl.h"
 #include "kernels/logit_terms-inl.h"
+#include "kernels/masked_pattern.h"
 #include "kernels/narrow_tile.h"
 #include "kernels/op_count.h"
 #include "kernels/split_keys.h"
@@ -164,6 +165,7 @@ void key_block(const TileJob& job, const TileBuffers& t, const LaneTerms* lanes,
   gemm<ALayout::row_major>(keys, t.columns, job.dim_qk, source.k + begin * source.k_stride,
                            source.k_stride, t.q, kLanes, t.scores, kLanes, Old::overwrite);
   if (lanes != nullptr) shape_block(job, t, *lanes, block);
+  if (job.modifier != nullptr) modify_block(job, block, t.scores);
   if (block.masked) {
     std::uint64_t mask[kKeyBlock];
     block_mask(*job.pattern, job.queries, *job.runs, block, mask);
@@ -283,33 +285,46 @@ std::int64_t tile_count(const Problem& problem, int width) {
 }
 
 void tile_lanes(const Problem& problem, int width, std::int64_t tile, std::int64_t batch,
-                TileQueries& queries) {
+                std::int64_t kv_head, TileQueries& queries) {
   const std::int64_t group = problem.group();
   const std::int64_t begin = tile * width;
   const std::int64_t end = std::min(begin + width, problem.seq_q * group);
   queries.batch = batch;
   queries.lanes = static_cast<int>(end - begin);
-  for (std::int64_t f = begin; f < end; ++f) queries.position[f - begin] = f / group;
+  for (std::int64_t f = begin; f < end; ++f) {
+    queries.position[f - begin] = queries.query[f - begin] = f / group;
+    queries.head[f - begin] = kv_head * group + f % group;
+  }
 }
 
 namespace {
 
+/// A call with what its problem adds to it.
+struct TiledCall {
+  explicit TiledCall(const TiledSoftmaxCall& from)
+      : call(from),
+        pattern(from.problem, from.pattern),
+        modifier(make_score_modifier(from.problem)) {}
+  const TiledSoftmaxCall& call;
+  ProblemPattern pattern;
+  std::unique_ptr<const ScoreModifier> modifier;
+};
+
 /// What the tasks of one call share.
 struct TiledRun {
-  const TiledSoftmaxCall& call;
+  TiledCall tiled;
   std::vector<float*> scratch;            // By slot.
   std::vector<std::vector<KeyRun>> runs;  // By slot.
 };
 
 /// A tile of one (batch row, key-value head) with its rows and sources filled in.
-void fill_job(const TiledSoftmaxCall& call, int width, std::int64_t b, std::int64_t head,
+void fill_job(const TiledCall& tiled, int width, std::int64_t b, std::int64_t head,
               std::int64_t tile, SourceRows* sources, TileJob& job) {
+  const TiledSoftmaxCall& call = tiled.call;
   const Problem& p = call.problem;
-  tile_lanes(p, width, tile, b, job.queries);
+  tile_lanes(p, width, tile, b, head, job.queries);
   for (int lane = 0; lane < job.queries.lanes; ++lane) {
-    const std::int64_t f = tile * width + lane;
-    const std::int64_t h = head * p.group() + f % p.group();
-    const std::int64_t i = f / p.group();
+    const std::int64_t h = job.queries.head[lane], i = job.queries.query[lane];
     job.q_rows[lane] = call.q.row(b, h, i);
     job.out_rows[lane] = call.out.row(b, h, i);
     job.lane_queries[lane] = {h, i};
@@ -325,7 +340,8 @@ void fill_job(const TiledSoftmaxCall& call, int width, std::int64_t b, std::int6
                   from.v.stride[2], from.positions};
   }
   job.sources = {sources, call.sources.size()};
-  job.pattern = &call.pattern;
+  job.pattern = &*tiled.pattern;
+  job.modifier = tiled.modifier.get();
   job.dim_qk = p.dim_qk;
   job.dim_v = p.dim_v;
   job.scale = call.scale;
@@ -334,7 +350,7 @@ void fill_job(const TiledSoftmaxCall& call, int width, std::int64_t b, std::int6
 /// One tile per head, its keys in `parts` shares.
 void run_split(TiledRun& run, std::int64_t parts, float* rows, SoftmaxState* states,
                Executor& executor) {
-  const Problem& p = run.call.problem;
+  const Problem& p = run.tiled.call.problem;
   const std::int64_t lanes = p.seq_q * p.group();
   const auto row_at = [&](std::int64_t head, std::int64_t part, std::int64_t lane) {
     return (head * parts + part) * lanes + lane;
@@ -343,12 +359,12 @@ void run_split(TiledRun& run, std::int64_t parts, float* rows, SoftmaxState* sta
     const std::int64_t head = index / parts, part = index % parts;
     SourceRows sources[kMaxSources];
     TileJob job;
-    fill_job(run.call, kTileQueries, head / p.heads_kv, head % p.heads_kv, 0, sources, job);
+    fill_job(run.tiled, kTileQueries, head / p.heads_kv, head % p.heads_kv, 0, sources, job);
     for (std::int64_t lane = 0; lane < lanes; ++lane) {
       job.out_rows[lane] = rows + row_at(head, part, lane) * p.dim_v;
       job.states[lane] = states + row_at(head, part, lane);
     }
-    const KeyShare share(run.call.pattern, part, parts);
+    const KeyShare share(*run.tiled.pattern, part, parts);
     job.pattern = &share;
     job.finish = false;
     job.starts_rows = part == 0;
@@ -359,7 +375,7 @@ void run_split(TiledRun& run, std::int64_t parts, float* rows, SoftmaxState* sta
   executor.parallel_for(p.batch * p.heads_kv, [&](std::int64_t head, int) {
     SourceRows sources[kMaxSources];
     TileJob job;
-    fill_job(run.call, kTileQueries, head / p.heads_kv, head % p.heads_kv, 0, sources, job);
+    fill_job(run.tiled, kTileQueries, head / p.heads_kv, head % p.heads_kv, 0, sources, job);
     for (std::int64_t lane = 0; lane < lanes; ++lane) {
       merge_parts({rows + row_at(head, 0, lane) * p.dim_v, lanes * p.dim_v,
                    states + row_at(head, 0, lane), lanes, parts, p.dim_v, job.out_rows[lane],
@@ -372,7 +388,7 @@ void run_split(TiledRun& run, std::int64_t parts, float* rows, SoftmaxState* sta
 
 void tiled_softmax(const TiledSoftmaxCall& call, Workspace& workspace, Executor& executor) {
   const Problem& p = call.problem;
-  TiledRun run{call, {}, {}};
+  TiledRun run{TiledCall(call), {}, {}};
   run.runs.resize(static_cast<std::size_t>(executor.threads()));
   for (int slot = 0; slot < executor.threads(); ++slot) {
     run.scratch.push_back(workspace.take(tile_scratch_floats(p.dim_qk, p.dim_v)));
@@ -389,7 +405,7 @@ void tiled_softmax(const TiledSoftmaxCall& call, Workspace& workspace, Executor&
   executor.parallel_for(p.batch * p.heads_kv * tiles, [&](std::int64_t index, int slot) {
     SourceRows sources[kMaxSources];
     TileJob job;
-    fill_job(call, width, index / tiles / p.heads_kv, index / tiles % p.heads_kv,
+    fill_job(run.tiled, width, index / tiles / p.heads_kv, index / tiles % p.heads_kv,
              tiles - 1 - index % tiles, sources, job);
     job.scratch = run.scratch[static_cast<std::size_t>(slot)];
     job.runs = &run.runs[static_cast<std::size_t>(slot)];
@@ -399,11 +415,12 @@ void tiled_softmax(const TiledSoftmaxCall& call, Workspace& workspace, Executor&
 
 void tiled_softmax_head(const TiledSoftmaxCall& call, std::int64_t b, std::int64_t head,
                         float* scratch, std::vector<KeyRun>& runs) {
+  const TiledCall tiled(call);
   const int width = call.pattern.tile_queries(call.problem.group());
   for (std::int64_t tile = 0; tile < tile_count(call.problem, width); ++tile) {
     SourceRows sources[kMaxSources];
     TileJob job;
-    fill_job(call, width, b, head, tile, sources, job);
+    fill_job(tiled, width, b, head, tile, sources, job);
     job.scratch = scratch;
     job.runs = &runs;
     run_tile(job);
@@ -424,24 +441,24 @@ TileWork tile_work(const TileQueries& queries, const KeyPattern& pattern,
   return work;
 }
 
-TileWork tiled_softmax_work(const Problem& problem, const KeyPattern& pattern, int threads) {
+TileWork tiled_softmax_work(const Problem& problem, const KeyPattern& base, int threads) {
+  const ProblemPattern masked(problem, base);
+  const KeyPattern& pattern = *masked;
   TileWork total;
   std::vector<KeyRun> runs;
   const std::int64_t parts = key_splits(problem, threads);
   const int width = parts > 1 ? kTileQueries : pattern.tile_queries(problem.group());
-  for (std::int64_t b = 0; b < problem.batch; ++b) {
+  for_each_distinct_head(problem, [&](std::int64_t b, std::int64_t head, double heads) {
     for (std::int64_t tile = 0; tile < tile_count(problem, width); ++tile) {
       TileQueries queries;
-      tile_lanes(problem, width, tile, b, queries);
+      tile_lanes(problem, width, tile, b, head, queries);
       for (std::int64_t part = 0; part < parts; ++part) {
         const TileWork work = tile_work(queries, KeyShare(pattern, part, parts), runs);
-        total.pairs += work.pairs;
-        total.exps += work.exps;
+        total.pairs += work.pairs * heads;
+        total.exps += work.exps * heads;
       }
     }
-  }
-  total.pairs *= static_cast<double>(problem.heads_kv);
-  total.exps *= static_cast<double>(problem.heads_kv);
+  });
   return total;
 }
 

@@ -17,6 +17,7 @@
 #include "attention/tensor.h"
 #include "kernels/key_pattern.h"
 #include "kernels/logit_terms.h"
+#include "kernels/score_modifier.h"
 
 namespace attnbench::kernels {
 
@@ -67,6 +68,7 @@ struct TileJob {
   bool starts_rows = true;
   std::span<const SourceRows> sources;
   const KeyPattern* pattern = nullptr;
+  const ScoreModifier* modifier = nullptr;  ///< Null: scores are used as they are.
   std::int64_t dim_qk = 0;
   std::int64_t dim_v = 0;
   double scale = 1;
@@ -77,12 +79,19 @@ struct TileJob {
 /// Floats of scratch that a tile needs.
 std::size_t tile_scratch_floats(std::int64_t dim_qk, std::int64_t dim_v);
 
+/// Lets the job's modifier change a block of scores, S^T[key][lane] with kTileQueries floats per
+/// key.
+void modify_block(const TileJob& job, const KeyBlock& block, float* scores);
+/// The same for the scores of one lane, key by key.
+void modify_lane(const TileJob& job, const KeyBlock& block, int lane, float* scores);
+
 /// Computes one tile with the instruction set in use.
 void run_tile(TileJob& job);
 
-/// Attention over the whole problem.
+/// Attention over the whole problem, under its mask and with its score modifier. `pattern` says
+/// which keys take part besides.
 struct TiledSoftmaxCall {
-  const Problem& problem;  ///< Shapes of Q and O, and the head grouping.
+  const Problem& problem;  ///< Shapes of Q and O, the head grouping, the mask.
   double scale = 1;        ///< Factor on the logits.
   std::span<const KeySource> sources;
   const KeyPattern& pattern;
@@ -113,11 +122,23 @@ struct TileWork {
 };
 TileWork tiled_softmax_work(const Problem& problem, const KeyPattern& pattern, int threads);
 
-/// Queries of the tile-th tile of `width` lanes: lanes run over (query, head of the group), heads
-/// fastest.
+/// Queries of the tile-th tile of `width` lanes of a key-value head: lanes run over (query, head of
+/// the group), heads fastest.
 void tile_lanes(const Problem& problem, int width, std::int64_t tile, std::int64_t batch,
-                TileQueries& queries);
+                std::int64_t kv_head, TileQueries& queries);
 std::int64_t tile_count(const Problem& problem, int width);
+
+/// Calls visit(batch row, key-value head, heads) for every head whose tiles differ from those of
+/// others; `heads` counts those that it stands for.
+template <class Visit>
+void for_each_distinct_head(const Problem& problem, Visit visit) {
+  const bool differ = problem.mask != nullptr && problem.mask->per_head();
+  for (std::int64_t b = 0; b < problem.batch; ++b) {
+    for (std::int64_t head = 0; head < (differ ? problem.heads_kv : 1); ++head) {
+      visit(b, head, differ ? 1.0 : static_cast<double>(problem.heads_kv));
+    }
+  }
+}
 
 /// Visits of one tile: sums pairs and exps over its runs.
 TileWork tile_work(const TileQueries& queries, const KeyPattern& pattern,

@@ -78,7 +78,10 @@ void for_each_mask(const SweepConfig& config, Problem problem, Use use) {
     for (const KeyLengthsChoice& choice : config.key_lengths) {
       problem.key_lengths = choice.lengths.values;
       problem.key_lengths_name = choice.lengths.name;
-      use(problem);
+      for (const MaskChoice& mask : config.mask) {
+        problem.mask = mask.mask;
+        use(problem);
+      }
     }
   }
 }
@@ -150,11 +153,10 @@ std::vector<GroupKey> make_groups(const SweepConfig& config, const CaptureSet& c
     for (const std::string& input : config.input) {
       const auto found = captures.find(input);
       const auto capture = found == captures.end() ? nullptr : found->second;
-      if (is_capture(input) &&
-          !recorded
-               .emplace(input, shape.pass, shape.causal, shape.key_lengths_name, shape.position,
-                        shape.softcap.value_or(0), sink)
-               .second)
+      if (is_capture(input) && !recorded
+                                    .emplace(input, shape.pass, shape.causal, mask_text(shape),
+                                             shape.position, shape.softcap.value_or(0), sink)
+                                    .second)
         continue;
       Problem problem = capture ? with_capture_shape(shape, *capture) : shape;
       if (sink) problem.sink = draw_sink(problem.heads_q, config.seed);

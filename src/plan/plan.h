@@ -60,9 +60,9 @@ struct SweepPlan {
 /// a multiple of kv-heads) or that do not fit in `memory_limit_bytes` become cases with `skip` set,
 /// never a gap.
 ///
-/// Order, outer to inner: pass, batch, heads, kv-heads, dim, dim-v, causal, key-lengths, input,
-/// seq, seq-k; these make a group. Within a group: variants as configured, their parameters (sorted
-/// by name, the last varying fastest), threads, cache.
+/// Order, outer to inner: pass, batch, heads, kv-heads, dim, dim-v, causal, key-lengths, mask,
+/// input, seq, seq-k; these make a group. Within a group: variants as configured, their parameters
+/// (sorted by name, the last varying fastest), threads, cache.
 ///
 /// An input "file:PATH" takes its tensors from `captures` and has their batch, heads and
 /// dimensions: the axes of these are not crossed for it. Lengths beyond what was recorded are

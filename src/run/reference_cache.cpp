@@ -133,14 +133,20 @@ PlainRow plain_row(const Problem& p, const Inputs& inputs, const RowIndex& row,
   std::vector<float> weight;
   std::vector<std::int64_t> keys;
   for (std::int64_t j = 0; j < p.seq_k; ++j) {
-    if (!mask(row.batch, row.head, row.query, j)) continue;
+    if (!mask(row.batch, row.head, row.query, j) ||
+        !file_mask_allows(p, row.batch, row.head, row.query, j)) {
+      continue;
+    }
     const std::vector<float> k = placed(p.places_keys(), inputs.k.row(row.batch, kv, j), j);
-    float logit = 0;
-    for (std::size_t d = 0; d < q.size(); ++d) logit += q[d] * k[d];
+    float product = 0;
+    for (std::size_t d = 0; d < q.size(); ++d) product += q[d] * k[d];
+    const float logit =
+        to_float(shaped_logit(p, static_cast<double>(scale * product), row.head, row.query, j)) +
+        to_float(mask_value(p, row.batch, row.head, row.query, j));
     result.largest_logit =
-        std::max(result.largest_logit, static_cast<double>(std::abs(scale * logit)));
-    weight.push_back(
-        to_float(shaped_logit(p, static_cast<double>(scale * logit), row.head, row.query, j)));
+        std::max({result.largest_logit, static_cast<double>(std::abs(scale * product)),
+                  p.mask == nullptr ? 0.0 : static_cast<double>(std::abs(logit))});
+    weight.push_back(logit);
     keys.push_back(j);
   }
   const float sink = p.sink.empty() ? -std::numeric_limits<float>::infinity()

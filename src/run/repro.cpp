@@ -89,6 +89,11 @@ CaseFlags case_flags(const Case& spec, const SweepConfig& config) {
     line.flag("key-lengths", choice.path);
     break;
   }
+  for (const MaskChoice& choice : config.mask) {
+    if (p.mask == nullptr || choice.mask != p.mask) continue;
+    line.flag("mask", choice.path);
+    break;
+  }
   add_scores(line, p);
   if (p.pass != Pass::fwd) line.flag("pass", to_string(p.pass));
   if (p.layout != Layout::bhnd) line.flag("layout", to_string(p.layout));

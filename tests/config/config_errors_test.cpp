@@ -9,8 +9,8 @@ namespace {
 
 constexpr const char* kKeys =
     "title, variants, shape, mode, seq, seq-k, seq-q, threads, batch, heads, kv-heads, dim, dim-v, "
-    "causal, key-lengths, position, softcap, sink, pass, input, layout, cache, isa, scale, seed, "
-    "target-ci, budget, "
+    "causal, key-lengths, mask, position, softcap, sink, pass, input, layout, cache, isa, scale, "
+    "seed, target-ci, budget, "
     "timeout, "
     "max-samples, memory-limit, counters, format, param";
 constexpr const char* kHeads =

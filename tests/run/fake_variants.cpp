@@ -58,7 +58,7 @@ FakeVariant::FakeVariant(std::string name, Behaviour behaviour) : behaviour_(beh
 Cost FakeVariant::cost(const Problem& problem, const ParamValues&, int) const {
   Cost cost;
   cost.performed_flops = dense_flops(problem);
-  cost.exp_count = allowed_pairs(problem) * static_cast<double>(problem.heads_q);
+  cost.exp_count = allowed_pairs(problem);
   cost.min_bytes = compulsory_bytes(problem);
   cost.traffic_bytes = cost.min_bytes;
   cost.useful_flops = cost.performed_flops;

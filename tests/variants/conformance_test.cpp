@@ -10,6 +10,7 @@
 #include <filesystem>
 
 #include "kernels/op_count.h"
+#include "masked_problems.h"
 
 namespace attnbench::testing {
 namespace {
@@ -58,6 +59,7 @@ const std::vector<Problem>& all_problems() {
   static const std::vector<Problem> all = [] {
     std::vector<Problem> grid = problem_grid();
     grid.insert(grid.end(), scored_problem_grid().begin(), scored_problem_grid().end());
+    grid.insert(grid.end(), masked_grid().begin(), masked_grid().end());
     return grid;
   }();
   return all;

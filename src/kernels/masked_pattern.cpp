@@ -1,0 +1,109 @@
+#include "kernels/masked_pattern.h"
+
+#include <algorithm>
+
+namespace attnbench::kernels {
+namespace {
+
+using Block = AttentionMask::Block;
+
+static_assert(AttentionMask::kBlockKeys == kKeyBlock && kKeyBlock == 64 && kTileQueries == 64,
+              "a word holds a row of a block, and a column");
+
+/// Transposes 64 x 64 bits: bit j of rows[i] changes places with bit i of rows[j]. Halves of blocks
+/// swap places, from blocks of 64 down to 2.
+void transpose_bits(std::uint64_t (&rows)[64]) {
+  std::uint64_t low = 0x00000000FFFFFFFFULL;
+  for (int width = 32; width != 0; width >>= 1, low ^= low << width) {
+    for (int i = 0; i < 64; i = ((i | width) + 1) & ~width) {
+      const std::uint64_t swapped = ((rows[i] >> width) ^ rows[i | width]) & low;
+      rows[i] ^= swapped << width;
+      rows[i | width] ^= swapped;
+    }
+  }
+}
+
+/// The queries and heads of a tile, as the mask's summary counts.
+struct TileExtent {
+  explicit TileExtent(const TileQueries& tile)
+      : first(*std::min_element(tile.query, tile.query + tile.lanes)),
+        last(*std::max_element(tile.query, tile.query + tile.lanes)),
+        first_head(*std::min_element(tile.head, tile.head + tile.lanes)),
+        last_head(*std::max_element(tile.head, tile.head + tile.lanes)) {}
+  std::int64_t first, last, first_head, last_head;
+};
+
+Block summary(const AttentionMask& mask, std::int64_t batch, const TileExtent& tile,
+              std::int64_t key_block) {
+  const auto of_head = [&](std::int64_t h) {
+    return mask.summary(batch, h, tile.first, tile.last, key_block);
+  };
+  const Block found = of_head(tile.first_head);
+  if (!mask.per_head()) return found;
+  for (std::int64_t h = tile.first_head + 1; h <= tile.last_head; ++h) {
+    if (of_head(h) != found) return Block::mixed;
+  }
+  return found;
+}
+
+/// Appends keys to the last run where that is possible.
+void append(std::vector<KeyRun>& out, std::size_t from, const KeyRun& run) {
+  if (out.size() > from) {
+    KeyRun& last = out.back();
+    if (last.source == run.source && last.end == run.begin && last.masked == run.masked) {
+      last.end = run.end;
+      return;
+    }
+  }
+  out.push_back(run);
+}
+
+}  // namespace
+
+void MaskedPattern::runs(const TileQueries& tile, std::vector<KeyRun>& out) const {
+  std::vector<KeyRun> base;
+  base_.runs(tile, base);
+  const TileExtent extent(tile);
+  const std::size_t from = out.size();
+  for (const KeyRun& run : base) {
+    if (!base_.in_place(run.source)) {
+      append(out, from, {run.source, run.begin, run.end, true});
+      continue;
+    }
+    for (std::int64_t begin = run.begin; begin < run.end;) {
+      const std::int64_t column = begin / kKeyBlock;
+      const std::int64_t end = std::min((column + 1) * kKeyBlock, run.end);
+      const Block found = summary(mask_, tile.batch, extent, column);
+      if (found != Block::none) {
+        append(out, from, {run.source, begin, end, run.masked || found == Block::mixed});
+      }
+      begin = end;
+    }
+  }
+}
+
+void MaskedPattern::mask(const TileQueries& tile, int source, std::int64_t begin, std::int64_t end,
+                         std::uint64_t* bits) const {
+  base_.mask(tile, source, begin, end, bits);
+  std::uint64_t words[64] = {};
+  if (base_.in_place(source)) {
+    const std::int64_t word = begin / 64, shift = begin % 64;
+    for (int lane = 0; lane < tile.lanes; ++lane) {
+      const std::uint64_t* row = mask_.bits(tile.batch, tile.head[lane], tile.query[lane]) + word;
+      words[lane] = row[0] >> shift;
+      if (shift != 0) words[lane] |= row[1] << (64 - shift);
+    }
+    transpose_bits(words);
+  } else {
+    for (std::int64_t at = begin; at < end; ++at) {
+      const std::int64_t j = base_.key(source, at);
+      for (int lane = 0; lane < tile.lanes; ++lane) {
+        const bool read = mask_.allows(tile.batch, tile.head[lane], tile.query[lane], j);
+        words[at - begin] |= std::uint64_t{read} << lane;
+      }
+    }
+  }
+  for (std::int64_t at = begin; at < end; ++at) bits[at - begin] &= words[at - begin];
+}
+
+}  // namespace attnbench::kernels
