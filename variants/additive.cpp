@@ -69,6 +69,7 @@ class Additive final : public Variant {
                 {"v", "[d_a]", "weights of the hidden units; normal, variance 1/d_a"},
                 {"b", "[d_a]", "bias of the hidden units; 0 when not given"}},
         .has_scale = false,
+        .takes_mask = true,
     };
     return info;
   }
@@ -132,8 +133,9 @@ ReferenceRows Additive::reference(const ReferenceRequest& request) const {
                                  request.inputs.q.row(row.batch, row.head, row.query));
     std::vector<double> logits(projected.size(), -INFINITY);
     for (std::size_t j = 0; j < logits.size(); ++j) {
-      if (!base_mask_allows(p, row.batch, row.query, static_cast<std::int64_t>(j))) continue;
-      logits[j] = 0;
+      const auto key = static_cast<std::int64_t>(j);
+      if (!mask_allows(p, row.batch, row.head, row.query, key)) continue;
+      logits[j] = mask_value(p, row.batch, row.head, row.query, key);
       for (std::size_t a = 0; a < query.size(); ++a) {
         logits[j] += static_cast<double>(v.values[a]) *
                      std::tanh(query[a] + projected[j][a] + static_cast<double>(bias.values[a]));

@@ -75,6 +75,7 @@ class Mlp final : public Variant {
                 {"b2", "[d2]", "its bias; 0 when not given"},
                 {"w3", "[d2]", "weights of the second layer's units; normal, variance 1/d2"}},
         .has_scale = false,
+        .takes_mask = true,
     };
     return info;
   }
@@ -186,8 +187,10 @@ ReferenceRows Mlp::reference(const ReferenceRequest& request) const {
     const auto query = half_of_first(w1, request.inputs.q.row(row.batch, row.head, row.query), 0);
     std::vector<double> logits(keys.size(), -INFINITY);
     for (std::size_t j = 0; j < logits.size(); ++j) {
-      if (!base_mask_allows(p, row.batch, row.query, static_cast<std::int64_t>(j))) continue;
-      logits[j] = network.score(query, keys[j]);
+      const auto key = static_cast<std::int64_t>(j);
+      if (!mask_allows(p, row.batch, row.head, row.query, key)) continue;
+      logits[j] =
+          network.score(query, keys[j]) + mask_value(p, row.batch, row.head, row.query, key);
     }
     append_weighted_values(p, request.inputs, row, softmax64(logits), result.values);
   }

@@ -77,6 +77,7 @@ void print_info(std::ostream& out, const VariantInfo& info) {
                                : "not accepted");
   line("positions", positions_text(info.takes));
   line("logits", logits_text(info.takes));
+  line("masks", info.takes_mask ? "from files (--mask)" : "none from files");
   line("weights", info.has_dense_weights ? "eval --weights writes them" : "not defined");
   if (!info.params.empty()) {
     out << "\nParameters (--param NAME=VALUE)\n";

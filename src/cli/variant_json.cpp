@@ -55,6 +55,7 @@ Json variant_json(const VariantInfo& info) {
           {"positions", std::move(positions)},
           {"takes_softcap", info.takes.softcap},
           {"takes_sink", info.takes.sink},
+          {"takes_mask", info.takes_mask},
           {"has_scale", info.has_scale},
           {"has_dense_weights", info.has_dense_weights}};
 }

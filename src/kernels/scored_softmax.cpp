@@ -191,6 +191,9 @@ void run_tile_target(const PairTile& job) {
       }
       far_keys += far ? 1 : 0;
     }
+    if (job.modifier != nullptr) {
+      job.modifier->block(job.tile.queries, {begin, keys, nullptr}, t.scores);
+    }
     const PairOps ops = pair_ops(s.hidden, s.outputs);
     count_ops(keys * lanes * (ops.multiply_adds + job.dim_v),
               keys * lanes * (ops.exps + 1) + lanes + far_keys * lanes * s.hidden);

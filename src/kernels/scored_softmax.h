@@ -55,7 +55,7 @@ PairScore pack_two_layer_score(std::int64_t dim, std::int64_t hidden, std::int64
                                MatrixRows wq, MatrixRows wk, const float* b1, const float* w2,
                                const float* b2, const float* w3);
 
-/// Attention under the problem's base mask. The workspace holds Wk k for every key.
+/// Attention under the problem's masks. The workspace holds Wk k for every key.
 void pair_score_softmax(const Problem& problem, const PairScore& score, const Inputs& inputs,
                         TensorView output, Workspace& workspace, Executor& executor);
 

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <numbers>
 
+#include "kernels/masked_pattern.h"
 #include "kernels/scored_softmax_pairs.h"
 
 namespace attnbench::kernels {
@@ -84,7 +85,9 @@ PairScore pack_two_layer_score(std::int64_t dim, std::int64_t hidden, std::int64
 
 void pair_score_softmax(const Problem& p, const PairScore& score, const Inputs& inputs,
                         TensorView output, Workspace& workspace, Executor& executor) {
-  const WindowPattern pattern = base_pattern(p);
+  const WindowPattern base = base_pattern(p);
+  const ProblemPattern pattern(p, base);
+  const auto modifier = make_score_modifier(p);
   const auto stride = static_cast<std::size_t>(score.hidden_stride);
   float* keys = workspace.take(key_rows(p) * stride);
   float* reach = workspace.take(key_rows(p));
@@ -104,21 +107,22 @@ void pair_score_softmax(const Problem& p, const PairScore& score, const Inputs& 
   });
   std::vector<std::vector<KeyRun>> runs(static_cast<std::size_t>(executor.threads()));
   for_each_lane_tile(
-      p, pattern.tile_queries(p.group()), inputs.q, output, executor,
+      p, (*pattern).tile_queries(p.group()), inputs.q, output, executor,
       [&](LaneTile& tile, int slot) {
         const std::int64_t b = tile.queries.batch;
         const std::int64_t row = (b * p.heads_kv + tile.kv_head) * p.seq_k;
         const auto at = static_cast<std::size_t>(slot);
-        run_pair_tile({score, tile, pattern, runs[at], keys + row * score.hidden_stride,
+        run_pair_tile({score, tile, *pattern, runs[at], keys + row * score.hidden_stride,
                        reach + row, inputs.v.row(b, tile.kv_head, 0), inputs.v.stride[2], p.dim_v,
-                       scratch[at]});
+                       modifier.get(), scratch[at]});
       });
 }
 
 PairScoreWork pair_score_work(const Problem& p, std::int64_t hidden, std::int64_t outputs,
                               int threads) {
   const auto d = [](std::int64_t x) { return static_cast<double>(x); };
-  const TileVisits visits = count_visits(p, base_pattern(p));
+  const WindowPattern base = base_pattern(p);
+  const TileVisits visits = count_visits(p, *ProblemPattern(p, base));
   const PairOps ops = pair_ops(hidden, outputs);
   double rows = d(p.batch * p.heads_q * p.seq_q);
   for (std::int64_t b = 0; b < p.batch; ++b) rows += d(p.heads_kv * p.key_length(b));

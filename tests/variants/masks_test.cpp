@@ -49,7 +49,7 @@ TEST(Masks, AreTakenByEverySoftmaxVariant) {
   std::vector<std::string> names;
   for (const Variant* variant : takers()) names.push_back(variant->info().name);
   for (const char* name : {"flash", "full", "dot", "local", "sparse", "longformer", "bigbird",
-                           "blocked", "bilinear", "content"}) {
+                           "blocked", "bilinear", "content", "additive", "mlp"}) {
     EXPECT_NE(std::ranges::find(names, name), names.end()) << name;
   }
   const Variant& linear = named("linformer");
