@@ -372,14 +372,18 @@ void run_split(TiledRun& run, std::int64_t parts, float* rows, SoftmaxState* sta
     job.runs = &run.runs[static_cast<std::size_t>(slot)];
     run_tile(job);
   });
+  const TiledSoftmaxCall& call = run.tiled.call;
   executor.parallel_for(p.batch * p.heads_kv, [&](std::int64_t head, int) {
-    SourceRows sources[kMaxSources];
-    TileJob job;
-    fill_job(run.tiled, kTileQueries, head / p.heads_kv, head % p.heads_kv, 0, sources, job);
-    for (std::int64_t lane = 0; lane < lanes; ++lane) {
+    const std::int64_t b = head / p.heads_kv;
+    TileQueries queries;
+    tile_lanes(p, kTileQueries, 0, b, head % p.heads_kv, queries);
+    for (int lane = 0; lane < queries.lanes; ++lane) {
+      const std::int64_t h = queries.head[lane], i = queries.query[lane];
+      SoftmaxState* total =
+          call.states == nullptr ? nullptr : call.states + (b * p.heads_q + h) * p.seq_q + i;
       merge_parts({rows + row_at(head, 0, lane) * p.dim_v, lanes * p.dim_v,
-                   states + row_at(head, 0, lane), lanes, parts, p.dim_v, job.out_rows[lane],
-                   job.states[lane]});
+                   states + row_at(head, 0, lane), lanes, parts, p.dim_v, call.out.row(b, h, i),
+                   total});
     }
   });
 }
