@@ -8,7 +8,7 @@ import shlex
 import signal
 import time
 
-TINY = ("--heads", "1", "--seq", "32,64", "--threads", "1", "--budget", "2s", "--target-ci", "20%",
+TINY = ("--heads", "1", "--seq", "32,64", "--threads", "1", "--budget", "30s", "--target-ci", "20%",
         "--max-samples", "8")
 
 
@@ -61,7 +61,7 @@ def test_repro_reruns_the_row(run):
     row = rows(run.folder / "out")[0]
     words = shlex.split(row["repro"])
     assert words[:2] == ["attnbench", "run"]
-    run(*words[1:], "--budget", "1s", "--out", "again", code=0)
+    run(*words[1:], "--budget", "30s", "--out", "again", code=0)
     again = rows(run.folder / "again")
     assert [each["case_id"] for each in again] == [row["case_id"]]
 
