@@ -20,6 +20,7 @@
 
 #include "attention/inputs.h"
 #include "attention/registry.h"
+#include "attention/sampling.h"
 #include "kernels/block_pattern.h"
 
 namespace attnbench {
@@ -61,7 +62,6 @@ Blocks blocks_of(const Problem& p, const ParamValues& params) {
 
 /// Distinct whole blocks that the row would not read otherwise (before the window when causal), and
 /// its own block where there are fewer than r: so the number of pairs does not depend on the draw.
-/// Floyd's sampling without replacement (Bentley and Floyd 1987).
 void draw_row(const Blocks& blocks, std::uint64_t seed, std::int64_t row,
               std::vector<std::int64_t>& chosen) {
   const CounterRng rng(seed, "random_blocks");
@@ -71,13 +71,8 @@ void draw_row(const Blocks& blocks, std::uint64_t seed, std::int64_t row,
   const std::int64_t after =
       blocks.causal ? 0 : std::max<std::int64_t>(limit - (row + blocks.side + 1), 0);
   const std::int64_t wanted = std::min(blocks.random, before + after);
-  chosen.clear();
-  for (std::int64_t t = before + after - wanted; t < before + after; ++t) {
-    const auto draw = static_cast<std::uint64_t>(row * blocks.random) + chosen.size();
-    auto pick = static_cast<std::int64_t>(rng.bits(draw) % static_cast<std::uint64_t>(t + 1));
-    if (std::ranges::find(chosen, pick) != chosen.end()) pick = t;
-    chosen.push_back(pick);
-  }
+  draw_distinct(rng, static_cast<std::uint64_t>(row * blocks.random), wanted, before + after,
+                chosen);
   for (std::int64_t& pick : chosen) {
     pick += pick < before ? blocks.globals : row + blocks.side + 1 - before;
   }

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <charconv>
 #include <cmath>
 #include <string_view>
 
@@ -28,7 +29,8 @@ std::string AttentionMask::shape_text() const {
 
 double AttentionMask::stored_bytes() const {
   const double pairs = static_cast<double>(batch_ * heads_ * seq_q_) * static_cast<double>(seq_k_);
-  return is_additive() ? pairs * sizeof(float) : pairs / 8;
+  const auto entry = static_cast<double>(seq_q_ > 1 ? block_ * block_ : block_);
+  return is_additive() ? pairs * sizeof(float) : pairs / entry / 8;
 }
 
 Result<std::shared_ptr<const AttentionMask>> AttentionMask::from_array(const NpyArray& array,
@@ -53,11 +55,53 @@ Result<std::shared_ptr<const AttentionMask>> AttentionMask::from_array(const Npy
       static_cast<std::size_t>(mask->batch_ * mask->heads_ * mask->seq_q_ * mask->words_));
   const Status taken = boolean ? mask->take_booleans(array, path) : mask->take_values(array, path);
   if (!taken) return taken.error();
-  mask->summarise();
-  const std::string start = mask->shape_text() + (boolean ? "b" : "f");
-  const std::uint64_t hash = fnv1a64(bytes_of(mask->bits_), fnv1a64(start));
-  mask->name_ = content_name(path, fnv1a64(bytes_of(mask->values_), hash));
+  mask->finish(path);
   return std::shared_ptr<const AttentionMask>(std::move(mask));
+}
+
+void AttentionMask::finish(const std::string& path) {
+  blocks_.clear();
+  summarise();
+  const std::string start = shape_text() + (is_additive() ? "f" : "b");
+  const std::uint64_t hash = fnv1a64(bytes_of(bits_), fnv1a64(start));
+  name_ = content_name(path, fnv1a64(bytes_of(values_), hash));
+}
+
+Result<std::shared_ptr<const AttentionMask>> AttentionMask::from_blocks(const NpyArray& array,
+                                                                        const std::string& path,
+                                                                        std::int64_t block) {
+  const auto entries = from_array(array, path);
+  if (!entries || block == 1) return entries;
+  if ((*entries)->is_additive()) {
+    return io_error(fmt::format("{}: holds '{}'; accepted as a mask of blocks are bool and uint8",
+                                path, array.dtype));
+  }
+  std::shared_ptr<AttentionMask> mask(new AttentionMask(**entries));
+  mask->expand(block);
+  mask->finish(path);
+  return std::shared_ptr<const AttentionMask>(std::move(mask));
+}
+
+void AttentionMask::expand(std::int64_t block) {
+  const AttentionMask entries = *this;
+  block_ = block;
+  const std::int64_t rows_per_entry = seq_q_ > 1 ? block : 1;
+  seq_q_ *= rows_per_entry;
+  seq_k_ *= block;
+  words_ = seq_k_ / 64 + 2;
+  bits_.assign(static_cast<std::size_t>(batch_ * heads_ * seq_q_ * words_), 0);
+  auto row = bits_.begin();
+  for (std::int64_t from = 0; from < batch_ * heads_ * entries.seq_q_; ++from) {
+    const std::uint64_t* words = entries.bits_.data() + from * entries.words_;
+    for (std::int64_t j = 0; j < seq_k_; ++j) {
+      const std::int64_t entry = j / block;
+      row[j / 64] |= (words[entry / 64] >> (entry % 64) & 1) << (j % 64);
+    }
+    for (std::int64_t copy = 1; copy < rows_per_entry; ++copy) {
+      std::copy_n(row, words_, row + copy * words_);
+    }
+    row += rows_per_entry * words_;
+  }
 }
 
 Status AttentionMask::take_booleans(const NpyArray& array, const std::string& path) {
@@ -146,10 +190,24 @@ AttentionMask::Block AttentionMask::summary(std::int64_t b, std::int64_t h, std:
   return found;
 }
 
-Result<std::shared_ptr<const AttentionMask>> load_mask(const std::string& path) {
+Result<std::shared_ptr<const AttentionMask>> load_mask(const std::string& text) {
+  constexpr std::int64_t kLargestBlock = 1 << 16;
+  std::string path = text;
+  std::int64_t block = 1;
+  const std::size_t colon = text.rfind(':');
+  if (colon != std::string::npos && colon + 1 < text.size() &&
+      text.find_first_not_of("0123456789", colon + 1) == std::string::npos) {
+    path = text.substr(0, colon);
+    const char* end = text.data() + text.size();
+    const auto [stop, error] = std::from_chars(text.data() + colon + 1, end, block);
+    if (error != std::errc{} || stop != end || block < 1 || block > kLargestBlock) {
+      return io_error(fmt::format("{}: blocks of {}; accepted are 1 to {}", path,
+                                  text.substr(colon + 1), kLargestBlock));
+    }
+  }
   const auto array = read_npy(path, NonFinite::accept);
   if (!array) return array.error();
-  return AttentionMask::from_array(*array, path);
+  return AttentionMask::from_blocks(*array, path, block);
 }
 
 }  // namespace attnbench

@@ -36,17 +36,25 @@ class AttentionMask {
   static Result<std::shared_ptr<const AttentionMask>> from_array(const NpyArray& array,
                                                                  const std::string& path);
 
+  /// A boolean mask of which every entry stands for `block` x `block` pairs: entry (i / block,
+  /// j / block) is query i's and key j's, and a row that holds for all queries still does. Fits
+  /// problems whose lengths round up to it. Additive masks are refused.
+  static Result<std::shared_ptr<const AttentionMask>> from_blocks(const NpyArray& array,
+                                                                  const std::string& path,
+                                                                  std::int64_t block);
+
   /// "mask.npy@0123456789abcdef": the file's name without its folder, and a hash of the content.
   const std::string& name() const { return name_; }
   std::int64_t batch() const { return batch_; }
   std::int64_t heads() const { return heads_; }
-  std::int64_t seq_q() const { return seq_q_; }
-  std::int64_t seq_k() const { return seq_k_; }
+  std::int64_t seq_q() const { return seq_q_; }  ///< Of block masks: rounded up to whole blocks,
+  std::int64_t seq_k() const { return seq_k_; }  ///< likewise.
+  std::int64_t block() const { return block_; }  ///< 1 unless entries stand for blocks.
   bool is_additive() const { return !values_.empty(); }
   bool per_head() const { return heads_ > 1; }
   /// "[1, 8, 128, 128]".
   std::string shape_text() const;
-  /// What a kernel that reads all of it once moves: a bit per pair, or a float32 value.
+  /// What a kernel that reads all of it once moves: a bit per pair or block, or a float32 value.
   double stored_bytes() const;
 
   bool allows(std::int64_t b, std::int64_t h, std::int64_t i, std::int64_t j) const {
@@ -79,12 +87,15 @@ class AttentionMask {
   std::int64_t row(std::int64_t b, std::int64_t h, std::int64_t i) const {
     return slice(b, h) * seq_q_ + (seq_q_ > 1 ? i : 0);
   }
+  void expand(std::int64_t block);
+  void finish(const std::string& path);
   Status take_booleans(const NpyArray& array, const std::string& path);
   Status take_values(const NpyArray& array, const std::string& path);
   void summarise();
 
   std::string name_;
   std::int64_t batch_ = 1, heads_ = 1, seq_q_ = 1, seq_k_ = 1;
+  std::int64_t block_ = 1;
   std::int64_t words_ = 1;  // Per row.
   std::int64_t block_rows_ = 1, block_columns_ = 1;
   std::vector<std::uint64_t> bits_;
@@ -92,7 +103,8 @@ class AttentionMask {
   std::vector<Block> blocks_;  // [slices][block_rows_][block_columns_]
 };
 
-/// Reads an .npy file with AttentionMask::from_array. Errors name the file.
-Result<std::shared_ptr<const AttentionMask>> load_mask(const std::string& path);
+/// Reads "FILE.npy" with AttentionMask::from_array, "FILE.npy:64" as a mask of blocks of 64. Errors
+/// name the file.
+Result<std::shared_ptr<const AttentionMask>> load_mask(const std::string& text);
 
 }  // namespace attnbench

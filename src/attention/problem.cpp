@@ -140,14 +140,17 @@ Status check_mask(const Problem& p) {
   const auto fits = [](std::int64_t size, std::int64_t whole) {
     return size == 1 || size == whole;
   };
-  if (fits(m.batch(), p.batch) && fits(m.heads(), p.heads_q) && fits(m.seq_q(), p.seq_q) &&
-      m.seq_k() == p.seq_k) {
+  const std::int64_t block = m.block();
+  const auto rounded = [block](std::int64_t size) { return (size + block - 1) / block * block; };
+  if (fits(m.batch(), p.batch) && fits(m.heads(), p.heads_q) && fits(m.seq_q(), rounded(p.seq_q)) &&
+      m.seq_k() == rounded(p.seq_k)) {
     return ok_status();
   }
-  return usage_error(
-      fmt::format("the mask {} is {}; accepted are [B, H, Nq, Nk] = [{}, {}, {}, {}] with B, H or "
-                  "Nq also 1",
-                  m.name(), m.shape_text(), p.batch, p.heads_q, p.seq_q, p.seq_k));
+  const std::string blocks = block > 1 ? fmt::format(", in blocks of {}", block) : "";
+  return usage_error(fmt::format(
+      "the mask {} is {}{}; accepted are [B, H, Nq, Nk] = [{}, {}, {}, {}] with B, H or "
+      "Nq also 1",
+      m.name(), m.shape_text(), blocks, p.batch, p.heads_q, rounded(p.seq_q), rounded(p.seq_k)));
 }
 
 }  // namespace

@@ -78,10 +78,12 @@ void EvalCommand::declare(CLI::App& app) {
   add_text(app, "--v", v_, "FILE", "Values [B, Hkv, Nk, Dv].", files)->required();
   add_text(app, "--key-lengths", key_lengths_, "FILE",
            "Integers [B]: keys at and beyond a row's length are not read.", files);
-  add_text(app, "--mask", mask_, "FILE",
-           "[Nq, Nk], [H, Nq, Nk] or [B, H, Nq, Nk] with 1 for B, H or Nq where all share: bool "
-           "(True: the query reads the key), or floats that are added to the logits.",
-           files);
+  add_text(
+      app, "--mask", mask_, "FILE",
+      "[Nq, Nk], [H, Nq, Nk] or [B, H, Nq, Nk] with 1 for B, H or Nq where all share: bool "
+      "(True: the query reads the key), or floats that are added to the logits. FILE:64: a bool "
+      "entry stands for 64 x 64 pairs.",
+      files);
   add_text(app, "--layout", layout_, "bhnd|bnhd",
            "Order of the input and output files: [B, H, N, D] or [B, N, H, D]. Default: bhnd.",
            files);

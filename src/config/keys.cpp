@@ -284,7 +284,7 @@ std::vector<KeyRule> make_rules() {
        "Head dimension of values.", apply_integers<&C::dim_v, kMaxDim, true>},
       {"causal", kSwitchGrammar, "off", "Whether a query sees only keys up to its own position.",
        apply_causal},
-      {"key-lengths", kMaskFiles, "none",
+      {"key-lengths", kLengthFiles, "none",
        "Keys that count in each batch row, integers [B]; the others are not read.",
        apply_key_lengths},
       {"mask", kMaskFiles, "none",

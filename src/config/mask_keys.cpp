@@ -51,7 +51,9 @@ Status read_choices(const KeyRule& rule, const Setting& setting, std::vector<Cho
 
 }  // namespace
 
-const char* const kMaskFiles = ".npy files and none (comma separated)";
+const char* const kLengthFiles = ".npy files and none (comma separated)";
+const char* const kMaskFiles =
+    ".npy files, FILE:SIZE where an entry stands for SIZE x SIZE pairs, and none (comma separated)";
 
 Status apply_key_lengths(const KeyRule& rule, const Setting& setting, Draft& draft) {
   return read_choices(rule, setting, draft.config.key_lengths,

@@ -5,7 +5,8 @@
 
 namespace attnbench::config {
 
-extern const char* const kMaskFiles;  ///< What they accept.
+extern const char* const kLengthFiles;  ///< What `key-lengths` accepts,
+extern const char* const kMaskFiles;    ///< and `mask`.
 
 /// Reads the files of `key-lengths` into the draft; `none` stands for every key.
 Status apply_key_lengths(const KeyRule& rule, const Setting& setting, Draft& draft);

@@ -126,6 +126,53 @@ TEST(AttentionMask, HasToFitTheProblem) {
       << wrong.error().message;
 }
 
+TEST(AttentionMask, OfBlocksHoldsForAllTheirPairs) {
+  const auto made = AttentionMask::from_blocks(booleans({2, 3}, "101010"), "m.npy", 50);
+  ASSERT_TRUE(made);
+  const AttentionMask& mask = **made;
+  EXPECT_EQ(mask.shape_text(), "[1, 1, 100, 150]");
+  for (std::int64_t i = 0; i < 100; ++i) {
+    for (std::int64_t j = 0; j < 150; ++j) {
+      ASSERT_EQ(mask.allows(0, 0, i, j), (i / 50 + j / 50) % 2 == 0) << i << " " << j;
+    }
+  }
+  EXPECT_EQ(mask.count(0, 0, 0, 120), 70);
+  EXPECT_EQ(mask.stored_bytes(), 6.0 / 8);
+  EXPECT_EQ(mask.summary(0, 0, 64, 99, 1), AttentionMask::Block::mixed);
+  EXPECT_EQ(mask.summary(0, 0, 0, 15, 0), AttentionMask::Block::mixed);
+  Problem p;
+  p.heads_q = p.heads_kv = 1;
+  p.seq_q = 51;
+  p.seq_k = 101;
+  p.mask = *made;
+  EXPECT_TRUE(validate(p));
+  p.seq_q = 50;
+  const Status wrong = validate(p);
+  ASSERT_FALSE(wrong);
+  EXPECT_NE(wrong.error().message.find("is [1, 1, 100, 150], in blocks of 50; accepted are [B, H, "
+                                       "Nq, Nk] = [1, 1, 50, 150] with B, H or Nq also 1"),
+            std::string::npos)
+      << wrong.error().message;
+}
+
+TEST(AttentionMask, OfBlocksMayHoldForAllQueries) {
+  const auto made = AttentionMask::from_blocks(booleans({1, 2}, "01"), "m.npy", 64);
+  ASSERT_TRUE(made);
+  EXPECT_EQ((*made)->shape_text(), "[1, 1, 1, 128]");
+  EXPECT_FALSE((*made)->allows(0, 0, 700, 63));
+  EXPECT_TRUE((*made)->allows(0, 0, 700, 64));
+  const auto other = AttentionMask::from_blocks(booleans({1, 2}, "01"), "m.npy", 32);
+  ASSERT_TRUE(other);
+  EXPECT_NE((*other)->name(), (*made)->name());
+}
+
+TEST(AttentionMask, OfBlocksIsNeverAdditive) {
+  const auto refused = AttentionMask::from_blocks(floats({1, 2}, {0, 1}), "m.npy", 8);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().message,
+            "m.npy: holds '<f4'; accepted as a mask of blocks are bool and uint8");
+}
+
 TEST(AttentionMask, IsCountedInPairs) {
   Problem p;
   p.batch = 2;

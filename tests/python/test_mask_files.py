@@ -172,3 +172,57 @@ def test_masks_from_a_configuration_file_and_in_verify(run):
     done = run("verify", "--seq", "40", "--heads", "2", "--dim", "8", "--mask", "mask.npy",
                "--param", "linformer.rank=8", code=0)
     assert "flash" in done.stdout and "mask" in done.stdout and "0 failed" in done.stdout
+
+
+@pytest.mark.parametrize("dtype", [np.bool_, np.float32])
+def test_agrees_with_torch(run, dtype):
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    q, k, v = draw()
+    # Rows without a key are NaN in some versions of PyTorch: every row keeps its first key.
+    mask = drawn((BATCH, HEADS, SEQ_Q, SEQ_K), dtype)
+    mask[..., 0] = True if dtype is np.bool_ else 0.5
+    save(run.folder, q=q, k=k, v=v, mask=mask)
+    keys, values = (torch.from_numpy(np.repeat(x, HEADS // KV_HEADS, axis=1)).double()
+                    for x in (k, v))
+    bias = torch.from_numpy(mask)
+    wanted = torch.nn.functional.scaled_dot_product_attention(
+        torch.from_numpy(q).double(), keys, values,
+        attn_mask=bias if dtype is np.bool_ else bias.double()).numpy()
+    for variant in ("flash", "full"):
+        assert_close(evaluate(run, variant), wanted)
+
+
+@pytest.mark.parametrize("variant", ["block-mask", "flash", "full"])
+def test_masks_of_blocks_against_numpy(run, variant):
+    q, k, v = draw()
+    blocks = np.random.default_rng(9).random((HEADS, 3, 5)) < 0.5  # 75 and 150 in blocks of 32.
+    blocks[1, 2] = False
+    save(run.folder, q=q, k=k, v=v, mask=blocks)
+    run("eval", variant, "--q", "q.npy", "--k", "k.npy", "--v", "v.npy", "--mask", "mask.npy:32",
+        "--out", "o.npy", code=0)
+    pairs = np.repeat(np.repeat(blocks, 32, 1), 32, 2)[:, :SEQ_Q, :SEQ_K]
+    assert_close(np.load(run.folder / "o.npy"), expected(q, k, v, pairs, np.True_))
+
+
+def test_a_sweep_over_masks_of_blocks(run):
+    save(run.folder, blocks=np.eye(4, dtype=bool))
+    run("run", "--variants", "block-mask,flash", "--seq", "100,128", "--mask",
+        "none,blocks.npy:32,blocks.npy:25", *SWEEP, "--out", "out", code=0)
+    table = rows(run.folder / "out")
+    timed = [row for row in table if row["status"] == "ok"]
+    # 100 and 128 round up to 4 blocks of 32, and 100 is 4 of 25.
+    assert len(timed) == 2 * (2 + 2 + 1)
+    skipped = [row for row in table if row["status"] == "skipped"]
+    assert len(skipped) == 2 and "in blocks of 25" in skipped[0]["reason"]
+    again = [row for row in timed if row["mask"] != "none" and row["variant"] == "block-mask"][0]
+    assert "blocks.npy:32" in again["repro"] or "blocks.npy:25" in again["repro"]
+
+
+@pytest.mark.parametrize("size", ["0", "65537", "99999999999999999999"])
+def test_a_wrong_block_size_is_refused(run, size):
+    q, k, v = draw()
+    save(run.folder, q=q, k=k, v=v, mask=np.ones((3, 5), bool))
+    done = run("eval", "flash", "--q", "q.npy", "--k", "k.npy", "--v", "v.npy", "--mask",
+               f"mask.npy:{size}", "--out", "o.npy")
+    assert done.returncode == 2
+    assert f"mask.npy: blocks of {size}; accepted are 1 to 65536" in done.stderr

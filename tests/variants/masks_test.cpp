@@ -45,11 +45,19 @@ Problem with(Problem p, std::shared_ptr<const AttentionMask> mask) {
   return p;
 }
 
+TEST(Masks, OfBlockMaskIsTheFilesAlone) {
+  const Problem problem = with(self(150), drawn_mask({1, 1, 150, 150}, false));
+  EXPECT_LE(relative_difference(
+                run_variant(named("block-mask"), problem, params_of(named("block-mask"))).output,
+                run_variant(named("flash"), problem, params_of(named("flash"))).output),
+            kSame);
+}
+
 TEST(Masks, AreTakenByEverySoftmaxVariant) {
   std::vector<std::string> names;
   for (const Variant* variant : takers()) names.push_back(variant->info().name);
   for (const char* name : {"flash", "full", "dot", "local", "sparse", "longformer", "bigbird",
-                           "blocked", "bilinear", "content", "additive", "mlp"}) {
+                           "blocked", "block-mask", "bilinear", "content", "additive", "mlp"}) {
     EXPECT_NE(std::ranges::find(names, name), names.end()) << name;
   }
   const Variant& linear = named("linformer");

@@ -235,6 +235,55 @@ TEST(Longformer, RefusesAGlobalPositionBeyondTheKeys) {
   EXPECT_NE(reason->find("7"), std::string::npos) << *reason;
 }
 
+TEST(BlockMask, Identities) {
+  expect_same("block-mask", {{"density", "1"}}, "full", {});
+  expect_same("block-mask", {{"density", "1"}, {"block", "7"}}, "full", {});
+  for (bool causal : {false, true}) {
+    Problem p = one_head(96, 96, 8);
+    p.causal = causal;
+    EXPECT_LE(relative_difference(
+                  run_variant(named("block-mask"), p,
+                              params_of(named("block-mask"), {{"density", "0"}, {"block", "16"}}))
+                      .output,
+                  run_variant(named("blocked"), p, params_of(named("blocked"), {{"block", "16"}}))
+                      .output),
+              kSame);
+  }
+}
+
+TEST(BlockMask, DrawsAsManyPairsWhateverTheSeed) {
+  const Variant& variant = named("block-mask");
+  for (bool causal : {false, true}) {
+    for (bool padded : {false, true}) {
+      Problem p = one_head(1000, 1000, 16);
+      p.batch = 2;
+      p.causal = causal;
+      if (padded) p.key_lengths = {1000, 700};
+      ParamValues one = params_of(variant), same = one, other = one;
+      ASSERT_TRUE(variant.complete_aux(p, one, {}, 5));
+      ASSERT_TRUE(variant.complete_aux(p, same, {}, 5));
+      ASSERT_TRUE(variant.complete_aux(p, other, {}, 6));
+      EXPECT_EQ(one.text("draw"), "5");
+      EXPECT_EQ(variant.cost(p, one, 1).performed_flops, variant.cost(p, other, 1).performed_flops);
+      EXPECT_EQ(variant.cost(p, one, 1).performed_flops,
+                variant.cost(p, params_of(variant), 1).performed_flops);
+      std::int64_t differ = 0, read = 0;
+      const auto& softmax = dynamic_cast<const SoftmaxVariant&>(variant);
+      for (std::int64_t i = 0; i < 1000; i += 64) {
+        for (std::int64_t j = 0; j < 1000; j += 64) {
+          const bool allowed = softmax.allows(p, one, 0, 0, i, j);
+          ASSERT_EQ(allowed, softmax.allows(p, same, 0, 0, i, j));
+          differ += allowed != softmax.allows(p, other, 0, 0, i, j) ? 1 : 0;
+          read += allowed ? 1 : 0;
+        }
+      }
+      EXPECT_GT(differ, 10);
+      // A quarter of 16 x 16 blocks, or of their lower triangle, give or take what is always read.
+      EXPECT_NEAR(static_cast<double>(read), causal ? 34 : 64, padded ? 60 : 16);
+    }
+  }
+}
+
 /// Linear growth is what these patterns are for: four times the length costs four times as much.
 TEST(Patterns, PerformLinearWork) {
   for (const char* name : {"blocked", "bigbird", "longformer"}) {

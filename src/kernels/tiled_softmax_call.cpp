@@ -1,0 +1,225 @@
+// Whole calls of the tiled engine: its tiles, shares of keys, scratch, and what they execute.
+#include <algorithm>
+#include <memory>
+#include <utility>
+
+#include "kernels/masked_pattern.h"
+#include "kernels/score_modifier.h"
+#include "kernels/split_keys.h"
+#include "kernels/tiled_softmax.h"
+
+namespace attnbench::kernels {
+
+std::size_t tile_scratch_floats(std::int64_t dim_qk, std::int64_t dim_v) {
+  return static_cast<std::size_t>((dim_qk + dim_v + kKeyBlock + 3) * kTileQueries);
+}
+
+namespace {
+
+/// Floats of all parts' rows and states.
+std::size_t part_row_floats(const Problem& p, std::int64_t parts) {
+  return static_cast<std::size_t>(p.batch * p.heads_q * p.seq_q * parts * p.dim_v);
+}
+std::size_t part_state_floats(const Problem& p, std::int64_t parts) {
+  return static_cast<std::size_t>(2 * p.batch * p.heads_q * p.seq_q * parts);
+}
+
+}  // namespace
+
+std::size_t tiled_softmax_workspace_bytes(const Problem& problem, int threads) {
+  std::size_t bytes = static_cast<std::size_t>(threads) *
+                      workspace_take_bytes(tile_scratch_floats(problem.dim_qk, problem.dim_v));
+  if (const std::int64_t parts = key_splits(problem, threads); parts > 1) {
+    bytes += workspace_take_bytes(part_row_floats(problem, parts)) +
+             workspace_take_bytes(part_state_floats(problem, parts));
+  }
+  return bytes;
+}
+
+std::int64_t tile_count(const Problem& problem, int width) {
+  return (problem.seq_q * problem.group() + width - 1) / width;
+}
+
+void tile_lanes(const Problem& problem, int width, std::int64_t tile, std::int64_t batch,
+                std::int64_t kv_head, TileQueries& queries) {
+  const std::int64_t group = problem.group();
+  const std::int64_t begin = tile * width;
+  const std::int64_t end = std::min(begin + width, problem.seq_q * group);
+  queries.batch = batch;
+  queries.lanes = static_cast<int>(end - begin);
+  for (std::int64_t f = begin; f < end; ++f) {
+    queries.position[f - begin] = queries.query[f - begin] = f / group;
+    queries.head[f - begin] = kv_head * group + f % group;
+  }
+}
+
+namespace {
+
+/// A call with what its problem adds to it.
+struct TiledCall {
+  explicit TiledCall(const TiledSoftmaxCall& from)
+      : call(from),
+        pattern(from.problem, from.pattern),
+        modifier(make_score_modifier(from.problem)) {}
+  const TiledSoftmaxCall& call;
+  ProblemPattern pattern;
+  std::unique_ptr<const ScoreModifier> modifier;
+};
+
+/// What the tasks of one call share.
+struct TiledRun {
+  TiledCall tiled;
+  std::vector<float*> scratch;            // By slot.
+  std::vector<std::vector<KeyRun>> runs;  // By slot.
+};
+
+/// A tile of one (batch row, key-value head) with its rows and sources filled in.
+void fill_job(const TiledCall& tiled, int width, std::int64_t b, std::int64_t head,
+              std::int64_t tile, SourceRows* sources, TileJob& job) {
+  const TiledSoftmaxCall& call = tiled.call;
+  const Problem& p = call.problem;
+  tile_lanes(p, width, tile, b, head, job.queries);
+  for (int lane = 0; lane < job.queries.lanes; ++lane) {
+    const std::int64_t h = job.queries.head[lane], i = job.queries.query[lane];
+    job.q_rows[lane] = call.q.row(b, h, i);
+    job.out_rows[lane] = call.out.row(b, h, i);
+    job.lane_queries[lane] = {h, i};
+    if (call.states != nullptr) {
+      job.states[lane] = call.states + (b * p.heads_q + h) * p.seq_q + i;
+    }
+  }
+  job.finish = call.states == nullptr;
+  job.terms = call.terms;
+  for (std::size_t s = 0; s < call.sources.size(); ++s) {
+    const KeySource& from = call.sources[s];
+    sources[s] = {from.k.row(b, head, 0), from.k.stride[2], from.v.row(b, head, 0),
+                  from.v.stride[2], from.positions};
+  }
+  job.sources = {sources, call.sources.size()};
+  job.pattern = &*tiled.pattern;
+  job.modifier = tiled.modifier.get();
+  job.dim_qk = p.dim_qk;
+  job.dim_v = p.dim_v;
+  job.scale = call.scale;
+}
+
+/// One tile per head, its keys in `parts` shares.
+void run_split(TiledRun& run, std::int64_t parts, float* rows, SoftmaxState* states,
+               Executor& executor) {
+  const Problem& p = run.tiled.call.problem;
+  const std::int64_t lanes = p.seq_q * p.group();
+  const auto row_at = [&](std::int64_t head, std::int64_t part, std::int64_t lane) {
+    return (head * parts + part) * lanes + lane;
+  };
+  executor.parallel_for(p.batch * p.heads_kv * parts, [&](std::int64_t index, int slot) {
+    const std::int64_t head = index / parts, part = index % parts;
+    SourceRows sources[kMaxSources];
+    TileJob job;
+    fill_job(run.tiled, kTileQueries, head / p.heads_kv, head % p.heads_kv, 0, sources, job);
+    for (std::int64_t lane = 0; lane < lanes; ++lane) {
+      job.out_rows[lane] = rows + row_at(head, part, lane) * p.dim_v;
+      job.states[lane] = states + row_at(head, part, lane);
+    }
+    const KeyShare share(*run.tiled.pattern, part, parts);
+    job.pattern = &share;
+    job.finish = false;
+    job.starts_rows = part == 0;
+    job.scratch = run.scratch[static_cast<std::size_t>(slot)];
+    job.runs = &run.runs[static_cast<std::size_t>(slot)];
+    run_tile(job);
+  });
+  const TiledSoftmaxCall& call = run.tiled.call;
+  executor.parallel_for(p.batch * p.heads_kv, [&](std::int64_t head, int) {
+    const std::int64_t b = head / p.heads_kv;
+    TileQueries queries;
+    tile_lanes(p, kTileQueries, 0, b, head % p.heads_kv, queries);
+    for (int lane = 0; lane < queries.lanes; ++lane) {
+      const std::int64_t h = queries.head[lane], i = queries.query[lane];
+      SoftmaxState* total =
+          call.states == nullptr ? nullptr : call.states + (b * p.heads_q + h) * p.seq_q + i;
+      merge_parts({rows + row_at(head, 0, lane) * p.dim_v, lanes * p.dim_v,
+                   states + row_at(head, 0, lane), lanes, parts, p.dim_v, call.out.row(b, h, i),
+                   total});
+    }
+  });
+}
+
+}  // namespace
+
+void tiled_softmax(const TiledSoftmaxCall& call, Workspace& workspace, Executor& executor) {
+  const Problem& p = call.problem;
+  TiledRun run{TiledCall(call), {}, {}};
+  run.runs.resize(static_cast<std::size_t>(executor.threads()));
+  for (int slot = 0; slot < executor.threads(); ++slot) {
+    run.scratch.push_back(workspace.take(tile_scratch_floats(p.dim_qk, p.dim_v)));
+  }
+  if (const std::int64_t parts = key_splits(p, executor.threads()); parts > 1) {
+    float* rows = workspace.take(part_row_floats(p, parts));
+    auto* states = reinterpret_cast<SoftmaxState*>(workspace.take(part_state_floats(p, parts)));
+    return run_split(run, parts, rows, states, executor);
+  }
+  const int width = call.pattern.tile_queries(p.group());
+  const std::int64_t tiles = tile_count(p, width);
+  // Head by head, so that threads share its keys and values in cache; within a head from the last
+  // tile, which under a causal mask is the longest.
+  executor.parallel_for(p.batch * p.heads_kv * tiles, [&](std::int64_t index, int slot) {
+    SourceRows sources[kMaxSources];
+    TileJob job;
+    fill_job(run.tiled, width, index / tiles / p.heads_kv, index / tiles % p.heads_kv,
+             tiles - 1 - index % tiles, sources, job);
+    job.scratch = run.scratch[static_cast<std::size_t>(slot)];
+    job.runs = &run.runs[static_cast<std::size_t>(slot)];
+    run_tile(job);
+  });
+}
+
+void tiled_softmax_head(const TiledSoftmaxCall& call, std::int64_t b, std::int64_t head,
+                        float* scratch, std::vector<KeyRun>& runs) {
+  const TiledCall tiled(call);
+  const int width = call.pattern.tile_queries(call.problem.group());
+  for (std::int64_t tile = 0; tile < tile_count(call.problem, width); ++tile) {
+    SourceRows sources[kMaxSources];
+    TileJob job;
+    fill_job(tiled, width, b, head, tile, sources, job);
+    job.scratch = scratch;
+    job.runs = &runs;
+    run_tile(job);
+  }
+}
+
+TileWork tile_work(const TileQueries& queries, const KeyPattern& pattern,
+                   std::vector<KeyRun>& runs) {
+  TileWork work;
+  runs.clear();
+  pattern.runs(queries, runs);
+  BlockCursor blocks(runs);
+  for (KeyBlock block; blocks.next(block);) {
+    const auto keys = static_cast<double>(block.end - block.begin);
+    work.pairs += keys * queries.lanes;
+    work.exps += (keys + 1) * queries.lanes;
+  }
+  return work;
+}
+
+TileWork tiled_softmax_work(const Problem& problem, const KeyPattern& base, int threads) {
+  const ProblemPattern masked(problem, base);
+  const KeyPattern& pattern = *masked;
+  TileWork total;
+  std::vector<KeyRun> runs;
+  const std::int64_t parts = key_splits(problem, threads);
+  const int width = parts > 1 ? kTileQueries : pattern.tile_queries(problem.group());
+  for_each_distinct_head(problem, [&](std::int64_t b, std::int64_t head, double heads) {
+    for (std::int64_t tile = 0; tile < tile_count(problem, width); ++tile) {
+      TileQueries queries;
+      tile_lanes(problem, width, tile, b, head, queries);
+      for (std::int64_t part = 0; part < parts; ++part) {
+        const TileWork work = tile_work(queries, KeyShare(pattern, part, parts), runs);
+        total.pairs += work.pairs * heads;
+        total.exps += work.exps * heads;
+      }
+    }
+  });
+  return total;
+}
+
+}  // namespace attnbench::kernels
