@@ -50,6 +50,7 @@ build=$root/build/$preset
 build_s=$(seconds_since "$start")
 
 export UBSAN_OPTIONS=${UBSAN_OPTIONS:-print_stacktrace=1}
+export LSAN_OPTIONS=${LSAN_OPTIONS:-suppressions=$root/tests/lsan.supp:print_suppressions=0}
 export ATTNBENCH_BINARY=$build/attnbench
 export ATTNBENCH_PYTHON=$python
 status=0
