@@ -49,17 +49,26 @@ class DrawnBlocks {
     const std::int64_t before = std::clamp<std::int64_t>(row, 0, whole_);
     const std::int64_t after =
         causal_ ? 0 : std::max<std::int64_t>(whole_ - std::max<std::int64_t>(row + 1, 0), 0);
-    std::vector<std::int64_t> always;
-    if (row >= 0 && row < count_) always.push_back(row);
+    // And others that the end of the keys cuts short in some batch row.
+    std::vector<std::int64_t> cut;
     for (std::int64_t column = whole_; column < (causal_ ? std::min(row, count_) : count_);
          ++column) {
-      if (column != row) always.push_back(column);
+      if (column != row) cut.push_back(column);
     }
-    const auto fixed = static_cast<std::int64_t>(always.size());
-    const auto wanted = std::llround(density_ * static_cast<double>(before + after + fixed));
-    const CounterRng rng(seed_, "block-mask");
+    const bool own = row >= 0 && row < count_;
+    const auto others = before + after + static_cast<std::int64_t>(cut.size());
+    const std::int64_t wanted =
+        std::max<std::int64_t>(part(others + (own ? 1 : 0)) - (own ? 1 : 0), 0);
+    const std::int64_t wanted_cut =
+        std::clamp<std::int64_t>(part(static_cast<std::int64_t>(cut.size())), 0, wanted);
     const auto first = static_cast<std::uint64_t>(row + kRowsBelow) << 32;
-    draw_distinct(rng, first, std::clamp<std::int64_t>(wanted - fixed, 0, before + after),
+    std::vector<std::int64_t> always;
+    draw_distinct(CounterRng(0, "block-mask"), first, wanted_cut,
+                  static_cast<std::int64_t>(cut.size()), always);
+    for (std::int64_t& column : always) column = cut[static_cast<std::size_t>(column)];
+    if (own) always.push_back(row);
+    const CounterRng rng(seed_, "block-mask");
+    draw_distinct(rng, first, std::clamp<std::int64_t>(wanted - wanted_cut, 0, before + after),
                   before + after, columns);
     for (std::int64_t& column : columns) {
       if (column >= before) column += whole_ - before - after;
@@ -68,6 +77,10 @@ class DrawnBlocks {
   }
 
  private:
+  std::int64_t part(std::int64_t blocks) const {
+    return std::llround(density_ * static_cast<double>(blocks));
+  }
+
   /// Rows of positions before the first key are negative.
   static constexpr std::int64_t kRowsBelow = std::int64_t{1} << 30;
   std::int64_t block_;
@@ -155,7 +168,7 @@ const VariantInfo& BlockMask::info() const {
                   .maximum = 1,
                   .choices = {},
                   .meaning = "part of the readable key blocks that a drawn mask reads, the query's "
-                             "own and those cut short always among them"},
+                             "own always among them"},
                  {.name = "draw",
                   .type = ParamSpec::Type::integer,
                   .default_text = "auto",

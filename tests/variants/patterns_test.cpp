@@ -259,6 +259,7 @@ TEST(BlockMask, DrawsAsManyPairsWhateverTheSeed) {
       p.batch = 2;
       p.causal = causal;
       if (padded) p.key_lengths = {1000, 700};
+      SCOPED_TRACE(problem_name(p));
       ParamValues one = params_of(variant), same = one, other = one;
       ASSERT_TRUE(variant.complete_aux(p, one, {}, 5));
       ASSERT_TRUE(variant.complete_aux(p, same, {}, 5));
@@ -278,8 +279,8 @@ TEST(BlockMask, DrawsAsManyPairsWhateverTheSeed) {
         }
       }
       EXPECT_GT(differ, 10);
-      // A quarter of 16 x 16 blocks, or of their lower triangle, give or take what is always read.
-      EXPECT_NEAR(static_cast<double>(read), causal ? 34 : 64, padded ? 60 : 16);
+      // A quarter of 16 x 16 blocks, or of their lower triangle, rounded in every row.
+      EXPECT_NEAR(static_cast<double>(read), causal ? 37 : 64, 12);
     }
   }
 }
