@@ -3,6 +3,8 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <array>
+
 #include "cli/command.h"
 
 namespace attnbench::cli {
@@ -20,13 +22,22 @@ extern "C" void on_signal(int) {
 struct InterruptGuard::Saved {
   struct sigaction on_int;
   struct sigaction on_term;
+  stack_t stack;
+  // A frame holds the vector registers too: some 12 KB with AVX-512 and tiles.
+  std::array<char, 65536> memory;
 };
 
 InterruptGuard::InterruptGuard() : saved_(std::make_unique<Saved>()) {
   interrupted_flag = false;
+  stack_t stack = {};
+  stack.ss_sp = saved_->memory.data();
+  stack.ss_size = saved_->memory.size();
+  ::sigaltstack(&stack, &saved_->stack);
   struct sigaction action = {};
   action.sa_handler = on_signal;
-  action.sa_flags = SA_RESTART;  // A write that is under way is finished.
+  // A write that is under way is finished. The handler stays off the stack it interrupts: oneDNN's
+  // generated code keeps data further below the stack pointer than the 128 bytes that it may.
+  action.sa_flags = SA_RESTART | SA_ONSTACK;
   ::sigaction(SIGINT, &action, &saved_->on_int);
   ::sigaction(SIGTERM, &action, &saved_->on_term);
 }
@@ -34,6 +45,7 @@ InterruptGuard::InterruptGuard() : saved_(std::make_unique<Saved>()) {
 InterruptGuard::~InterruptGuard() {
   ::sigaction(SIGINT, &saved_->on_int, nullptr);
   ::sigaction(SIGTERM, &saved_->on_term, nullptr);
+  ::sigaltstack(&saved_->stack, nullptr);
 }
 
 const std::atomic<bool>* InterruptGuard::flag() const { return &interrupted_flag; }

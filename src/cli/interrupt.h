@@ -7,7 +7,8 @@
 namespace attnbench::cli {
 
 /// While it lives, the first SIGINT or SIGTERM sets a flag, and the second ends the process at once
-/// with exit code 130. One at a time.
+/// with exit code 130. One at a time, on the main thread: the handler has a stack of its own there,
+/// and the threads of kernels::ThreadArena leave both signals to it.
 class InterruptGuard {
  public:
   InterruptGuard();

@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 
 #include <atomic>
 #include <optional>
@@ -42,6 +43,17 @@ void hold_openmp_at_one() {
 #ifdef ATTNBENCH_HAVE_OPENMP
   omp_set_num_threads(1);
 #endif
+}
+
+/// Leaves SIGINT and SIGTERM to the thread that asked to be told. oneDNN's generated code keeps
+/// data below the stack pointer, where a handler's frame would go; only that thread has another
+/// stack for handlers.
+void leave_signals_to_others() {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGINT);
+  sigaddset(&set, SIGTERM);
+  pthread_sigmask(SIG_BLOCK, &set, nullptr);
 }
 
 /// What every thread of the arena does: takes the next index until none is left.
@@ -86,6 +98,7 @@ struct ThreadArena::Impl {
   }
   void serve(int slot) {
     hold_openmp_at_one();
+    leave_signals_to_others();
     std::int64_t seen = 0;
     while (true) {
       std::shared_ptr<Loop> mine;
@@ -155,8 +168,9 @@ class Pinning final : public tbb::task_scheduler_observer {
     observe(true);
   }
   ~Pinning() override { observe(false); }
-  void on_scheduler_entry(bool) override {
+  void on_scheduler_entry(bool worker) override {
     hold_openmp_at_one();
+    if (worker) leave_signals_to_others();
     const int slot = tbb::this_task_arena::current_thread_index();
     if (pin_ && slot >= 0 && slot < static_cast<int>(cpus_.size())) {
       pin_to(cpus_[static_cast<std::size_t>(slot)]);

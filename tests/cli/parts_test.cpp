@@ -1,10 +1,13 @@
 // The pieces below the subcommands.
 #include <gtest/gtest.h>
+#include <pthread.h>
 #include <signal.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <sstream>
+#include <thread>
 
 #include "cli/aa_noise.h"
 #include "cli/interrupt.h"
@@ -14,6 +17,7 @@
 #include "cli/report.h"
 #include "cli/scalar_flags.h"
 #include "cli/text_table.h"
+#include "kernels/onednn_gemm.h"
 
 namespace attnbench::cli {
 namespace {
@@ -180,6 +184,31 @@ TEST(Interrupt, TheGuardRestoresWhatWasThere) {
   }
   EXPECT_EQ(::signal(SIGINT, SIG_DFL), SIG_IGN);
   EXPECT_FALSE(InterruptGuard().interrupted());
+}
+
+/// oneDNN 2.6's AVX-512 product of this shape keeps pointers below its stack pointer: a handler on
+/// the same stack overwrites them, and the heap is corrupted within a few of these rounds.
+TEST(Interrupt, ASignalInsideAMatrixProductChangesNothing) {
+  constexpr std::int64_t kRows = 64, kColumns = 64, kDepth = 256;
+  const std::vector<float> a(kRows * kDepth, 1.0F), b(kDepth * kColumns, 0.5F);
+  const pthread_t here = ::pthread_self();
+  for (int round = 0; round < 200; ++round) {
+    const InterruptGuard guard;
+    std::atomic<bool> under_way = false;
+    std::thread sender([&] {
+      while (!under_way) std::this_thread::yield();
+      std::this_thread::sleep_for(std::chrono::microseconds(10 + round));
+      ::pthread_kill(here, SIGINT);
+    });
+    while (!guard.interrupted()) {
+      std::vector<float> c(kRows * kColumns);
+      kernels::onednn_gemm(kRows, kColumns, kDepth, 1, a.data(), kDepth, b.data(), kColumns, false,
+                           c.data(), kColumns);
+      under_way = true;
+      EXPECT_EQ(std::count(c.begin(), c.end(), 0.5F * kDepth), kRows * kColumns) << round;
+    }
+    sender.join();
+  }
 }
 
 TEST(Process, PassesExitCodesAndEnvironmentOn) {

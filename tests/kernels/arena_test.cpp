@@ -1,6 +1,8 @@
 #include "kernels/arena.h"
 
 #include <gtest/gtest.h>
+#include <pthread.h>
+#include <signal.h>
 #include <time.h>
 
 #include <atomic>
@@ -31,6 +33,27 @@ TEST(ThreadArena, CallsEveryIndexOnceWithASlotOfItsOwn) {
       for (const auto& c : calls) EXPECT_EQ(c.load(), 1);
     }
   }
+}
+
+bool takes(int signal) {
+  sigset_t mask;
+  pthread_sigmask(SIG_SETMASK, nullptr, &mask);
+  return sigismember(&mask, signal) == 0;
+}
+
+TEST(ThreadArena, LeavesInterruptsToTheCaller) {
+  ThreadArena arena(3);
+  const pthread_t caller = pthread_self();
+  std::atomic<int> workers{0};
+  for (int attempt = 0; attempt < 1000 && workers == 0; ++attempt) {
+    arena.parallel_for(300, [&](std::int64_t, int) {
+      const bool worker = pthread_equal(pthread_self(), caller) == 0;
+      if (worker) workers.fetch_add(1);
+      EXPECT_EQ(takes(SIGINT), !worker);
+      EXPECT_EQ(takes(SIGTERM), !worker);
+    });
+  }
+  EXPECT_GT(workers.load(), 0) << "no worker ever took part";
 }
 
 double process_cpu_s() {
