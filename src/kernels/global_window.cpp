@@ -320,17 +320,14 @@ void GlobalWindowPlan::run_class(Call& call, const HeadIndex& at, const ClassTas
   const std::int64_t first_global =
       (at.batch * p.heads_kv + at.head) * static_cast<std::int64_t>(pattern_.globals.size());
   SourceRows sources[] = {rows_of(call.inputs, at),
-                          {call.globals.k + first_global * p.dim_qk,
-                           p.dim_qk,
-                           call.globals.v + first_global * p.dim_v,
-                           p.dim_v,
-                           {.list = pattern_.globals.data()}}};
+                          {call.globals.k + first_global * p.dim_qk, p.dim_qk,
+                           call.globals.v + first_global * p.dim_v, p.dim_v}};
   if (pattern_.dilation > 1) {
     const GatheredRows& to = call.gathered[static_cast<std::size_t>(slot)];
     const std::int64_t first = task.residue + keys.begin * pattern_.dilation;
     copy_rows(call.inputs.k, at, first, pattern_.dilation, keys.end - keys.begin, to.k);
     copy_rows(call.inputs.v, at, first, pattern_.dilation, keys.end - keys.begin, to.v);
-    sources[0] = {to.k, p.dim_qk, to.v, p.dim_v, {first, pattern_.dilation}};
+    sources[0] = {to.k, p.dim_qk, to.v, p.dim_v};
   }
   const ClassPattern classes(p, pattern_, task.residue, at.batch, keys.begin);
   const ProblemPattern pattern(p, classes);

@@ -27,16 +27,4 @@ struct LogitTerms {
   double exps_per_pair() const { return softcap > 0 ? 1 : 0; }
 };
 
-/// The position of a source's index-th row, where rows are not the keys in order: gathered rows
-/// are first, first + step, ..., or those of a list.
-struct KeyPositions {
-  std::int64_t first = 0;
-  std::int64_t step = 1;
-  const std::int64_t* list = nullptr;
-
-  std::int64_t at(std::int64_t index) const {
-    return list != nullptr ? list[index] : first + step * index;
-  }
-};
-
 }  // namespace attnbench::kernels

@@ -240,20 +240,16 @@ template <int L>
 void shape_narrow_block(const TileJob& job, const KeyBlock& block, const NarrowBuffers& b) {
   const LogitTerms& terms = *job.terms;
   const std::ptrdiff_t keys = block.end - block.begin;
-  const KeyPositions& from = job.sources[static_cast<std::size_t>(block.source)].positions;
   float positions[kKeyBlock];
-  for (std::ptrdiff_t j = 0; j < keys; ++j) {
-    positions[j] = static_cast<float>(from.at(block.begin + j));
-  }
+  if (!terms.slopes.empty()) key_positions(job, block, positions);
   for (int lane = 0; lane < L; ++lane) {
     float* scores = b.scores + lane * kKeyBlock;
     if (terms.slopes.empty()) {
       shape_row<true, false>(scores, keys, terms.softcap, positions, 0, 0);
       continue;
     }
-    const LaneQuery at = job.lane_queries[lane];
-    const float slope = terms.slopes[static_cast<std::size_t>(at.head)];
-    const auto position = static_cast<float>(at.query + terms.diagonal);
+    const float slope = terms.slopes[static_cast<std::size_t>(job.queries.head[lane])];
+    const auto position = static_cast<float>(job.queries.query[lane] + terms.diagonal);
     const auto shape = terms.softcap > 0 ? shape_row<true, true> : shape_row<false, true>;
     shape(scores, keys, terms.softcap, positions, slope, position);
   }
@@ -265,7 +261,7 @@ SoftmaxState start_state(const TileJob& job, int lane) {
   if (job.terms == nullptr || job.terms->sink.empty() || !job.starts_rows) {
     return {kMinusInfinity, 0};
   }
-  const float sink = job.terms->sink[static_cast<std::size_t>(job.lane_queries[lane].head)];
+  const float sink = job.terms->sink[static_cast<std::size_t>(job.queries.head[lane])];
   // A sink of -infinity is none.
   return {sink, sink > kMinusInfinity ? 1.0F : 0.0F};
 }

@@ -66,7 +66,6 @@ void fill_job(const TileCall& call, const HeadIndex& at, std::int64_t begin, int
     const std::int64_t h = job.queries.head[lane];
     job.q_rows[lane] = call.q.row(at.batch, h, i);
     job.out_rows[lane] = call.out.row(at.batch, h, i);
-    job.lane_queries[lane] = {h, i};
     if (call.states != nullptr) {
       job.states[lane] = call.states + (at.batch * p.heads_q + h) * p.seq_q + i;
     }

@@ -70,7 +70,7 @@ void run_class(const ResidueCall& call, const HeadIndex& at, std::int64_t r,
   const std::int64_t keys = class_keys(p.key_length(at.batch), call.stride, r);
   copy_rows(call.inputs.k, at, r, call.stride, keys, scratch.k);
   copy_rows(call.inputs.v, at, r, call.stride, keys, scratch.v);
-  const SourceRows source[] = {{scratch.k, p.dim_qk, scratch.v, p.dim_v, {r, call.stride}}};
+  const SourceRows source[] = {{scratch.k, p.dim_qk, scratch.v, p.dim_v}};
   const ResiduePattern residues(p, call.stride, r, keys);
   const ProblemPattern pattern(p, residues);
   const auto place = [&](std::int64_t n) { return c.place(n); };
@@ -271,8 +271,7 @@ void fixed_softmax(const Problem& p, const LogitTerms& terms, std::int64_t strid
   const std::array<std::int64_t, 4> v_shape{p.batch, p.heads_kv, rows, p.dim_v};
   const KeySource sources[] = {{inputs.k, inputs.v},
                                {{k, k_shape, layout_strides(k_shape, Layout::bhnd)},
-                                {v, v_shape, layout_strides(v_shape, Layout::bhnd)},
-                                {.list = keys.data()}}};
+                                {v, v_shape, layout_strides(v_shape, Layout::bhnd)}}};
   const FixedPattern pattern(p, stride, summary);
   tiled_softmax(
       {p, p.scale_or_default(), sources, pattern, inputs.q, output, nullptr, terms.if_any()},

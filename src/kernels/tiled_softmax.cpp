@@ -46,9 +46,8 @@ struct alignas(64) LaneTerms {
   explicit LaneTerms(const TileJob& job) {
     const LogitTerms& terms = *job.terms;
     for (int lane = 0; lane < job.queries.lanes && !terms.slopes.empty(); ++lane) {
-      const LaneQuery at = job.lane_queries[lane];
-      slopes[lane] = terms.slopes[static_cast<std::size_t>(at.head)];
-      positions[lane] = static_cast<float>(at.query + terms.diagonal);
+      slopes[lane] = terms.slopes[static_cast<std::size_t>(job.queries.head[lane])];
+      positions[lane] = static_cast<float>(job.queries.query[lane] + terms.diagonal);
     }
   }
 };
@@ -143,10 +142,7 @@ void shape_block(const TileJob& job, const TileBuffers& t, const LaneTerms& lane
     shape_lanes<true, false>(t.scores, kLanes, keys, t.columns, terms.softcap, positions,
                              lanes.slopes, lanes.positions);
   } else {
-    const KeyPositions& from = job.sources[static_cast<std::size_t>(block.source)].positions;
-    for (std::ptrdiff_t j = 0; j < keys; ++j) {
-      positions[j] = static_cast<float>(from.at(block.begin + j));
-    }
+    key_positions(job, block, positions);
     const auto shape = terms.softcap > 0 ? shape_lanes<true, true> : shape_lanes<false, true>;
     shape(t.scores, kLanes, keys, t.columns, terms.softcap, positions, lanes.slopes,
           lanes.positions);
@@ -184,7 +180,7 @@ void start_state(const TileJob& job, const TileBuffers& t) {
   std::fill_n(t.sum, kLanes, 0.0F);
   if (job.terms == nullptr || job.terms->sink.empty() || !job.starts_rows) return;
   for (int lane = 0; lane < job.queries.lanes; ++lane) {
-    t.maximum[lane] = job.terms->sink[static_cast<std::size_t>(job.lane_queries[lane].head)];
+    t.maximum[lane] = job.terms->sink[static_cast<std::size_t>(job.queries.head[lane])];
     // A sink of -infinity is none.
     if (t.maximum[lane] > -std::numeric_limits<float>::infinity()) t.sum[lane] = 1;
   }

@@ -27,7 +27,6 @@ constexpr int kMaxSources = 4;  ///< Key sources of one call.
 struct KeySource {
   ConstTensorView k;
   ConstTensorView v;
-  KeyPositions positions{};
 };
 
 /// The rows of one source for one (batch row, key-value head).
@@ -36,19 +35,12 @@ struct SourceRows {
   std::int64_t k_stride = 0;
   const float* v = nullptr;
   std::int64_t v_stride = 0;
-  KeyPositions positions{};  ///< Read only where logits depend on them.
 };
 
 /// Running maximum (of logits in base 2) and sum of one output row.
 struct SoftmaxState {
   float maximum = 0;
   float sum = 0;
-};
-
-/// The query of a lane: its head and its index.
-struct LaneQuery {
-  std::int64_t head = 0;
-  std::int64_t query = 0;
 };
 
 /// One tile's work.
@@ -61,9 +53,7 @@ struct TileJob {
   SoftmaxState* states[kTileQueries] = {};
   bool resume = false;
   bool finish = true;
-  /// What is done to logits, or null; then `lane_queries` are not read.
-  const LogitTerms* terms = nullptr;
-  LaneQuery lane_queries[kTileQueries];
+  const LogitTerms* terms = nullptr;  ///< What is done to logits, or null.
   /// Whether the terms' sink starts this tile's sums (not with `resume`): a row's first tile only.
   bool starts_rows = true;
   std::span<const SourceRows> sources;
@@ -78,6 +68,9 @@ struct TileJob {
 
 /// Floats of scratch that a tile needs.
 std::size_t tile_scratch_floats(std::int64_t dim_qk, std::int64_t dim_v);
+
+/// The keys of a block, as float32: sequences are shorter than 2^24.
+void key_positions(const TileJob& job, const KeyBlock& block, float* positions);
 
 /// Lets the job's modifier change a block of scores, S^T[key][lane] with kTileQueries floats per
 /// key.

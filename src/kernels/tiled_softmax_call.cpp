@@ -10,6 +10,12 @@
 
 namespace attnbench::kernels {
 
+void key_positions(const TileJob& job, const KeyBlock& block, float* positions) {
+  for (std::int64_t at = block.begin; at < block.end; ++at) {
+    positions[at - block.begin] = static_cast<float>(job.pattern->key(block.source, at));
+  }
+}
+
 std::size_t tile_scratch_floats(std::int64_t dim_qk, std::int64_t dim_v) {
   return static_cast<std::size_t>((dim_qk + dim_v + kKeyBlock + 3) * kTileQueries);
 }
@@ -83,7 +89,6 @@ void fill_job(const TiledCall& tiled, int width, std::int64_t b, std::int64_t he
     const std::int64_t h = job.queries.head[lane], i = job.queries.query[lane];
     job.q_rows[lane] = call.q.row(b, h, i);
     job.out_rows[lane] = call.out.row(b, h, i);
-    job.lane_queries[lane] = {h, i};
     if (call.states != nullptr) {
       job.states[lane] = call.states + (b * p.heads_q + h) * p.seq_q + i;
     }
@@ -93,7 +98,7 @@ void fill_job(const TiledCall& tiled, int width, std::int64_t b, std::int64_t he
   for (std::size_t s = 0; s < call.sources.size(); ++s) {
     const KeySource& from = call.sources[s];
     sources[s] = {from.k.row(b, head, 0), from.k.stride[2], from.v.row(b, head, 0),
-                  from.v.stride[2], from.positions};
+                  from.v.stride[2]};
   }
   job.sources = {sources, call.sources.size()};
   job.pattern = &*tiled.pattern;
