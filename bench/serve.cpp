@@ -19,6 +19,7 @@
 #include <nlohmann/json.hpp>
 #include <stdexcept>
 
+#include "attention/error_kind.h"
 #include "bench/serve_case.h"
 #include "kernels/ceilings.h"
 #include "kernels/ceilings_simd.h"
@@ -39,19 +40,6 @@ struct Refusal : std::runtime_error {
       : std::runtime_error(message), kind(std::move(what_kind)) {}
   std::string kind;
 };
-
-const char* kind_of(const Error& error) {
-  switch (error.kind) {
-    case Error::Kind::unsupported:
-      return "unsupported";
-    case Error::Kind::usage:
-      return "usage";
-    case Error::Kind::out_of_memory:
-      return "out-of-memory";
-    default:
-      return "failed";
-  }
-}
 
 CaseSpec spec_from(const Json& request) {
   const auto integer = [&](const char* name, std::int64_t otherwise) {
@@ -162,7 +150,7 @@ class Server {
     cases_.erase(id);
     const CaseSpec spec = spec_from(request);
     auto made = PreparedCase::make(spec, tensors_);
-    if (!made) throw Refusal(kind_of(made.error()), made.error().message);
+    if (!made) throw Refusal(std::string(kind_name(made.error())), made.error().message);
     PreparedCase& prepared = **made;
     Executor& executor = arenas_.at(spec.threads);
     const Cost& cost = prepared.cost();

@@ -8,6 +8,7 @@
 #include <stdexcept>
 #include <vector>
 
+#include "attention/error_kind.h"
 #include "kernels/isa.h"
 #include "measure/clock.h"
 #include "measure/instruction_count.h"
@@ -29,21 +30,8 @@ struct Refusal {
   Error error;
 };
 
-const char* kind_of(const Error& error) {
-  switch (error.kind) {
-    case Error::Kind::unsupported:
-      return "unsupported";
-    case Error::Kind::usage:
-      return "usage";
-    case Error::Kind::out_of_memory:
-      return "out-of-memory";
-    default:
-      return "failed";
-  }
-}
-
 Json refusal(const Error& error) {
-  return {{"ok", false}, {"error", kind_of(error)}, {"message", error.message}};
+  return {{"ok", false}, {"error", kind_name(error)}, {"message", error.message}};
 }
 
 }  // namespace
