@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <ostream>
 
+#include "attention/text_parts.h"
 #include "cli/report.h"
 
 namespace attnbench::cli {
@@ -29,9 +30,8 @@ constexpr std::array<Format, 5> kFormats{{
 
 Result<std::vector<std::string>> parse_check_formats(const std::string& text) {
   std::vector<std::string> words;
-  for (std::size_t from = 0; from <= text.size();) {
-    const std::size_t comma = std::min(text.find(',', from), text.size());
-    const std::string word = text.substr(from, comma - from);
+  for (const TextPart& part : comma_parts(text)) {
+    const std::string word(part.text);
     const bool known =
         std::ranges::any_of(kFormats, [&](const Format& format) { return word == format.name; });
     if (!known) {
@@ -39,7 +39,6 @@ Result<std::vector<std::string>> parse_check_formats(const std::string& text) {
                                      kCheckFormats));
     }
     words.push_back(word);
-    from = comma + 1;
   }
   return words;
 }

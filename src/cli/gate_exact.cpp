@@ -9,6 +9,7 @@
 
 #include "analyse/compare.h"
 #include "analyse/exact_check.h"
+#include "attention/text_parts.h"
 #include "cli/process.h"
 #include "cli/scratch_folder.h"
 #include "measure/clock.h"
@@ -272,21 +273,18 @@ CheckReport ExactGate::report() const {
 Result<GateMetrics> parse_gate_metrics(const std::string& text) {
   GateMetrics metrics;
   bool time = false;
-  for (std::size_t from = 0; from <= text.size();) {
-    const std::size_t comma = std::min(text.find(',', from), text.size());
-    const std::string word = text.substr(from, comma - from);
-    if (word == "instructions") {
+  for (const TextPart& word : comma_parts(text)) {
+    if (word.text == "instructions") {
       metrics.instructions = true;
-    } else if (word == "workspace") {
+    } else if (word.text == "workspace") {
       metrics.workspace = true;
-    } else if (word == "time") {
+    } else if (word.text == "time") {
       time = true;
     } else {
       return usage_error(fmt::format(
           "--metric: given \"{}\"; accepted: time, or instructions, workspace or both with a comma",
           text));
     }
-    from = comma + 1;
   }
   if (!time || !metrics.exact()) return metrics;
   return usage_error(fmt::format(

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "attention/result.h"
+#include "attention/text_parts.h"
 
 namespace attnbench::config {
 
@@ -20,8 +21,9 @@ Error rejected(std::string_view what, std::string_view given, std::string_view a
 /// The text in double quotes, control characters escaped, so that a message stays one line.
 std::string quoted(std::string_view text);
 
-/// `text` without blanks and tabs at both ends.
-std::string_view trimmed(std::string_view text);
+using attnbench::comma_parts;
+using attnbench::TextPart;
+using attnbench::trimmed;
 
 /// What an integer list may hold.
 struct IntegerRange {

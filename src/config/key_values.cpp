@@ -46,15 +46,29 @@ Result<std::vector<std::string>> words(const KeyRule& rule, const Setting& setti
   if (Status status = check_kinds(rule, setting, {Kind::text}); !status) return status.error();
   std::vector<std::string> values;
   for (const Element& element : setting.elements) {
-    const std::string_view text = element.text;
-    for (std::size_t from = 0; from <= text.size();) {
-      const std::size_t comma = std::min(text.find(',', from), text.size());
-      const std::string word(trimmed(text.substr(from, comma - from)));
-      from = comma + 1;
+    for (const TextPart& part : comma_parts(element.text)) {
+      const std::string word(part.text);
       if (std::ranges::find(known, word) == known.end()) {
         return rejected(element.what, quoted(word), rule.accepted, nearest_word(word, known));
       }
       if (std::ranges::find(values, word) == values.end()) values.push_back(word);
+    }
+  }
+  return values;
+}
+
+Result<std::vector<bool>> switches(const KeyRule& rule, const Setting& setting) {
+  if (Status status = check_kinds(rule, setting, {Kind::text, Kind::boolean}); !status) {
+    return status.error();
+  }
+  std::vector<bool> values;
+  for (const Element& element : setting.elements) {
+    // Only a bare flag may be empty; in a file it is a slip.
+    if (element.text.empty() && !setting.from_flag) return not_accepted(rule, element);
+    const auto part = parse_switch_list(element.text, element.what);
+    if (!part) return part.error();
+    for (const bool value : *part) {
+      if (std::ranges::find(values, value) == values.end()) values.push_back(value);
     }
   }
   return values;

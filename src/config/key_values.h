@@ -30,6 +30,9 @@ Result<std::vector<std::int64_t>> integers(const KeyRule& rule, const Setting& s
 Result<std::vector<std::string>> words(const KeyRule& rule, const Setting& setting,
                                        const std::vector<std::string>& known);
 
+/// The switches of all elements, without repeats; a bare flag means on.
+Result<std::vector<bool>> switches(const KeyRule& rule, const Setting& setting);
+
 /// The only word of a key that takes one of `known`.
 Result<std::string> one_word(const KeyRule& rule, const Setting& setting,
                              const std::vector<std::string>& known);

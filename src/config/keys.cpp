@@ -115,20 +115,9 @@ Status apply_variants(const KeyRule& rule, const Setting& setting, Draft& draft)
 }
 
 Status apply_causal(const KeyRule& rule, const Setting& setting, Draft& draft) {
-  if (Status status = check_kinds(rule, setting, {Kind::text, Kind::boolean}); !status) {
-    return status.error();
-  }
-  std::vector<bool> values;
-  for (const Element& element : setting.elements) {
-    // Only a bare flag may be empty; in a file it is a slip.
-    if (element.text.empty() && !setting.from_flag) return not_accepted(rule, element);
-    const auto part = parse_switch_list(element.text, element.what);
-    if (!part) return part.error();
-    for (const bool value : *part) {
-      if (std::ranges::find(values, value) == values.end()) values.push_back(value);
-    }
-  }
-  draft.config.causal = values;
+  auto values = switches(rule, setting);
+  if (!values) return values.error();
+  draft.config.causal = std::move(*values);
   return ok_status();
 }
 
@@ -206,11 +195,8 @@ Status apply_input(const KeyRule& rule, const Setting& setting, Draft& draft) {
   if (Status status = check_kinds(rule, setting, {Kind::text}); !status) return status.error();
   std::vector<std::string> inputs;
   for (const Element& element : setting.elements) {
-    const std::string_view text = element.text;
-    for (std::size_t from = 0; from <= text.size();) {
-      const std::size_t comma = std::min(text.find(',', from), text.size());
-      const auto name = check_input_distribution(trimmed(text.substr(from, comma - from)));
-      from = comma + 1;
+    for (const TextPart& part : comma_parts(element.text)) {
+      const auto name = check_input_distribution(part.text);
       if (!name) return usage_error(element.what + ": " + name.error().message);
       if (std::ranges::find(inputs, *name) == inputs.end()) inputs.push_back(*name);
     }

@@ -14,13 +14,11 @@ Result<std::vector<Element>> file_names(const KeyRule& rule, const Setting& sett
   for (const Element& element : setting.elements) {
     const auto refuse = [&] { return rejected(element.what, element.given(), rule.accepted); };
     if (element.kind != Element::Kind::text) return refuse();
-    const std::string_view text = element.text;
-    for (std::size_t from = 0; from <= text.size();) {
-      const std::size_t comma =
-          setting.is_array ? text.size() : std::min(text.find(',', from), text.size());
+    const auto parts = setting.is_array ? std::vector<TextPart>{{trimmed(element.text)}}
+                                        : comma_parts(element.text);
+    for (const TextPart& part : parts) {
       Element file = element;
-      file.text = trimmed(text.substr(from, comma - from));
-      from = comma + 1;
+      file.text = part.text;
       if (file.text.empty()) return refuse();
       result.push_back(std::move(file));
     }

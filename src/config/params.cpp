@@ -71,12 +71,10 @@ Result<std::vector<std::string>> expand_range(const ParamSpec& spec, std::string
 Result<std::vector<std::string>> split_element(const ParamSpec& spec, const Element& element) {
   std::vector<std::string> texts;
   const std::string_view text = element.text;
-  for (std::size_t from = 0; from <= text.size();) {
-    const std::size_t comma = std::min(text.find(',', from), text.size());
-    const std::string_view part = trimmed(text.substr(from, comma - from));
+  for (const auto& [part, position] : comma_parts(text)) {
     if (part.empty()) {
       return rejected(element.what,
-                      fmt::format("{}: a value is missing (position {})", quoted(text), from + 1),
+                      fmt::format("{}: a value is missing (position {})", quoted(text), position),
                       spec.accepted());
     }
     if (spec.type == ParamSpec::Type::integer && part.find(':') != std::string_view::npos) {
@@ -86,7 +84,6 @@ Result<std::vector<std::string>> split_element(const ParamSpec& spec, const Elem
     } else {
       texts.emplace_back(part);
     }
-    from = comma + 1;
   }
   return texts;
 }

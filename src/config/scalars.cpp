@@ -34,12 +34,6 @@ std::string quoted(std::string_view text) {
   return result + "\"";
 }
 
-std::string_view trimmed(std::string_view text) {
-  while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
-  while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
-  return text;
-}
-
 Error rejected(std::string_view what, std::string_view given, std::string_view accepted,
                const std::optional<std::string>& nearest) {
   std::string message = fmt::format("{}: given {}; accepted: {}", what, given, accepted);
@@ -122,18 +116,15 @@ Result<double> parse_bytes(std::string_view text, std::string_view what) {
 Result<std::vector<bool>> parse_switch_list(std::string_view text, std::string_view what) {
   if (text.empty()) return std::vector<bool>{true};
   std::vector<bool> values;
-  for (std::size_t from = 0; from <= text.size();) {
-    const std::size_t comma = std::min(text.find(',', from), text.size());
-    const std::string_view word = config::trimmed(text.substr(from, comma - from));
+  for (const auto& [word, position] : comma_parts(text)) {
     const bool on = word == "on" || word == "true";
     if (!on && word != "off" && word != "false") {
       return rejected(
           what,
-          fmt::format("{}: {} is not a switch (position {})", quoted(text), quoted(word), from + 1),
+          fmt::format("{}: {} is not a switch (position {})", quoted(text), quoted(word), position),
           config::kSwitchGrammar);
     }
     if (std::ranges::find(values, on) == values.end()) values.push_back(on);
-    from = comma + 1;
   }
   return values;
 }

@@ -10,11 +10,6 @@ namespace {
 
 using Kind = Element::Kind;
 
-template <class Value>
-void add_new(const Value& value, std::vector<Value>& to) {
-  if (std::ranges::find(to, value) == to.end()) to.push_back(value);
-}
-
 }  // namespace
 
 const char* const kPositionGrammar = "none, sinusoidal, rope, alibi (comma separated)";
@@ -39,17 +34,13 @@ Status apply_softcap(const KeyRule& rule, const Setting& setting, Draft& draft) 
   }
   std::vector<std::optional<double>> caps;
   for (const Element& element : setting.elements) {
-    const std::string_view text = element.text;
-    for (std::size_t from = 0; from <= text.size();) {
-      const std::size_t comma = std::min(text.find(',', from), text.size());
-      const std::string_view word = trimmed(text.substr(from, comma - from));
-      from = comma + 1;
+    for (const TextPart& part : comma_parts(element.text)) {
       std::optional<double> cap;
-      if (word != "none") {
-        cap = parse_real(word);
+      if (part.text != "none") {
+        cap = parse_real(part.text);
         if (!cap || !(*cap > 0)) return not_accepted(rule, element);
       }
-      add_new(cap, caps);
+      if (std::ranges::find(caps, cap) == caps.end()) caps.push_back(cap);
     }
   }
   draft.config.softcap = std::move(caps);
@@ -57,18 +48,9 @@ Status apply_softcap(const KeyRule& rule, const Setting& setting, Draft& draft) 
 }
 
 Status apply_sink(const KeyRule& rule, const Setting& setting, Draft& draft) {
-  if (Status status = check_kinds(rule, setting, {Kind::text, Kind::boolean}); !status) {
-    return status.error();
-  }
-  std::vector<bool> values;
-  for (const Element& element : setting.elements) {
-    // Only a bare flag may be empty; in a file it is a slip.
-    if (element.text.empty() && !setting.from_flag) return not_accepted(rule, element);
-    const auto part = parse_switch_list(element.text, element.what);
-    if (!part) return part.error();
-    for (const bool value : *part) add_new(value, values);
-  }
-  draft.config.sink = std::move(values);
+  auto values = switches(rule, setting);
+  if (!values) return values.error();
+  draft.config.sink = std::move(*values);
   return ok_status();
 }
 
