@@ -17,6 +17,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "kernels/upcoming.h"
+
 HWY_BEFORE_NAMESPACE();
 namespace attnbench::kernels {
 namespace HWY_NAMESPACE {
@@ -88,10 +90,11 @@ HWY_NOINLINE void gemm_tile(std::ptrdiff_t depth, const float* HWY_RESTRICT a, s
 template <int V, ALayout layout>
 HWY_INLINE void gemm_rows(std::ptrdiff_t rows, std::ptrdiff_t depth, const float* a,
                           std::ptrdiff_t lda, const float* b, std::ptrdiff_t ldb, float* c,
-                          std::ptrdiff_t ldc, Old old, const float* factor) {
+                          std::ptrdiff_t ldc, Old old, const float* factor, Upcoming* upcoming) {
   const std::ptrdiff_t step = layout == ALayout::row_major ? lda : 1;
   std::ptrdiff_t r = 0;
   for (; r + kGemmRows <= rows; r += kGemmRows) {
+    if (upcoming != nullptr) upcoming->step();
     gemm_tile<kGemmRows, V, layout>(depth, a + r * step, lda, b, ldb, c + r * ldc, ldc, old,
                                     factor);
   }
@@ -114,11 +117,13 @@ HWY_INLINE void gemm_rows(std::ptrdiff_t rows, std::ptrdiff_t depth, const float
 }
 
 /// C[rows][columns] (+)= A[rows][depth] B[depth][columns]. `columns` is a multiple of the vector
-/// length, or padded to one: whole vectors of B, C and factor are read and written.
+/// length, or padded to one: whole vectors of B, C and factor are read and written. `upcoming`
+/// takes a step per register tile, over the first columns.
 template <ALayout layout>
 HWY_INLINE void gemm(std::ptrdiff_t rows, std::ptrdiff_t columns, std::ptrdiff_t depth,
                      const float* a, std::ptrdiff_t lda, const float* b, std::ptrdiff_t ldb,
-                     float* c, std::ptrdiff_t ldc, Old old, const float* factor = nullptr) {
+                     float* c, std::ptrdiff_t ldc, Old old, const float* factor = nullptr,
+                     Upcoming* upcoming = nullptr) {
   const hn::ScalableTag<float> d;
   const std::ptrdiff_t lanes = static_cast<std::ptrdiff_t>(hn::Lanes(d));
   std::ptrdiff_t at = 0;
@@ -126,17 +131,21 @@ HWY_INLINE void gemm(std::ptrdiff_t rows, std::ptrdiff_t columns, std::ptrdiff_t
   const float* factors = factor == nullptr ? b : factor;
   const auto factor_at = [&] { return factors + at; };
   for (; at + kGemmVectors * lanes <= columns; at += kGemmVectors * lanes) {
-    gemm_rows<kGemmVectors, layout>(rows, depth, a, lda, b + at, ldb, c + at, ldc, old,
-                                    factor_at());
+    gemm_rows<kGemmVectors, layout>(rows, depth, a, lda, b + at, ldb, c + at, ldc, old, factor_at(),
+                                    upcoming);
+    upcoming = nullptr;
   }
   if constexpr (kGemmVectors == 4) {
     if (columns - at > lanes) {
-      gemm_rows<2, layout>(rows, depth, a, lda, b + at, ldb, c + at, ldc, old, factor_at());
+      gemm_rows<2, layout>(rows, depth, a, lda, b + at, ldb, c + at, ldc, old, factor_at(),
+                           upcoming);
+      upcoming = nullptr;
       at += 2 * lanes;
     }
   }
   for (; at < columns; at += lanes) {
-    gemm_rows<1, layout>(rows, depth, a, lda, b + at, ldb, c + at, ldc, old, factor_at());
+    gemm_rows<1, layout>(rows, depth, a, lda, b + at, ldb, c + at, ldc, old, factor_at(), upcoming);
+    upcoming = nullptr;
   }
 }
 

@@ -315,8 +315,7 @@ void narrow_tile(TileJob& job) {
     b.maximum[lane] = state.maximum;
     b.sum[lane] = state.sum;
   }
-  job.runs->clear();
-  job.pattern->runs(job.queries, *job.runs);
+  list_runs(job);
   BlockCursor blocks(*job.runs);
   for (KeyBlock block; blocks.next(block);) narrow_block<L>(job, block, b);
   for (int lane = 0; lane < L; ++lane) {

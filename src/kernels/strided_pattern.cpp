@@ -1,10 +1,12 @@
 #include "kernels/strided_pattern.h"
 
 #include <algorithm>
+#include <optional>
 
 #include "kernels/masked_pattern.h"
 #include "kernels/query_tiles.h"
 #include "kernels/residue_class.h"
+#include "kernels/tile_sequence.h"
 
 namespace attnbench::kernels {
 namespace {
@@ -48,12 +50,14 @@ WindowPattern band_pattern(const Problem& p, std::int64_t stride) {
   return {stride - 1, p.causal ? 0 : stride - 1, p.diagonal(), p.seq_k, p.key_lengths};
 }
 
-/// A thread's storage for the residue phase.
+/// A thread's storage for both phases.
 struct ResidueScratch {
   float* tile = nullptr;
   float* k = nullptr;
   float* v = nullptr;
   std::vector<KeyRun> runs;
+  std::optional<TileSequence> band;
+  Upcoming upcoming;
 };
 
 struct ResidueCall {
@@ -62,9 +66,39 @@ struct ResidueCall {
   const Inputs& inputs;
 };
 
-void run_class(const ResidueCall& call, const HeadIndex& at, std::int64_t r,
+/// One residue class of one key-value head.
+struct ClassIndex {
+  HeadIndex at;
+  std::int64_t residue = 0;
+};
+
+/// What computing a class begins with: its keys and values, a stride apart, and its first tile.
+void add_class(const ResidueCall& call, const ClassIndex& index, Upcoming& upcoming) {
+  const Problem& p = call.tiles.problem;
+  const auto& [at, r] = index;
+  const ResidueClass c = residue_class(p, call.stride, r);
+  if (c.queries == 0) return;
+  for (std::int64_t u = 0; u < class_keys(p.key_length(at.batch), call.stride, r); ++u) {
+    upcoming.add(call.inputs.k.row(at.batch, at.head, r + u * call.stride), p.dim_qk);
+    upcoming.add(call.inputs.v.row(at.batch, at.head, r + u * call.stride), p.dim_v);
+  }
+  TileQueries queries;
+  place_lanes(
+      p, at, 0, lanes_until(0, c.queries * p.group()), [&](std::int64_t n) { return c.place(n); },
+      queries);
+  for (int lane = 0; lane < queries.lanes; ++lane) {
+    const std::int64_t h = queries.head[lane], i = queries.query[lane];
+    upcoming.add(call.tiles.q.row(at.batch, h, i), p.dim_qk);
+    upcoming.add(call.tiles.out.row(at.batch, h, i), p.dim_v);
+    upcoming.add(&call.tiles.states[(at.batch * p.heads_q + h) * p.seq_q + i].maximum, 2);
+  }
+}
+
+/// Computes a class while the rows of the `next` one (null for none) come closer.
+void run_class(const ResidueCall& call, const ClassIndex& index, const ClassIndex* next,
                ResidueScratch& scratch) {
   const Problem& p = call.tiles.problem;
+  const auto& [at, r] = index;
   const ResidueClass c = residue_class(p, call.stride, r);
   if (c.queries == 0) return;
   const std::int64_t keys = class_keys(p.key_length(at.batch), call.stride, r);
@@ -74,14 +108,20 @@ void run_class(const ResidueCall& call, const HeadIndex& at, std::int64_t r,
   const ResiduePattern residues(p, call.stride, r, keys);
   const ProblemPattern pattern(p, residues);
   const auto place = [&](std::int64_t n) { return c.place(n); };
-  for (std::int64_t begin = 0; begin < c.queries * p.group(); begin += kTileQueries) {
+  scratch.upcoming.clear();
+  if (next != nullptr) add_class(call, *next, scratch.upcoming);
+  const std::int64_t lanes = c.queries * p.group();
+  for (std::int64_t begin = 0; begin < lanes; begin += kTileQueries) {
     TileJob job;
-    fill_job(call.tiles, at, begin, lanes_until(begin, c.queries * p.group()), place, job);
+    fill_job(call.tiles, at, begin, lanes_until(begin, lanes), place, job);
     job.resume = true;
     job.sources = source;
     job.pattern = &*pattern;
     job.scratch = scratch.tile;
     job.runs = &scratch.runs;
+    list_runs(job);
+    if (begin == 0) scratch.upcoming.spread_over(product_steps(job) * 3 / 4);
+    job.upcoming = &scratch.upcoming;
     run_tile(job);
   }
 }
@@ -192,6 +232,7 @@ void strided_softmax(const Problem& p, const LogitTerms& terms, std::int64_t str
     s.k = workspace.take(keys * static_cast<std::size_t>(p.dim_qk));
     s.v = workspace.take(keys * static_cast<std::size_t>(p.dim_v));
     s.tile = workspace.take(tile_scratch_floats(p.dim_qk, p.dim_v));
+    s.band.emplace(s.tile);
   }
   const KeySource sources[] = {{inputs.k, inputs.v}};
   const WindowPattern band = band_pattern(p, stride);
@@ -201,18 +242,28 @@ void strided_softmax(const Problem& p, const LogitTerms& terms, std::int64_t str
   const ResidueCall call{
       {p, inputs.q, output, states, terms.if_any(), modifier.get()}, stride, inputs};
   if (heads_per_thread(p, executor.threads())) {
+    const bool far = head_bytes(p) > kNearHeadBytes;
     executor.parallel_for(p.batch * p.heads_kv, [&](std::int64_t index, int slot) {
       const HeadIndex at{index / p.heads_kv, index % p.heads_kv};
       ResidueScratch& mine = scratch[static_cast<std::size_t>(slot)];
-      tiled_softmax_head(band_call, at.batch, at.head, mine.tile, mine.runs);
-      for (std::int64_t r = 0; r < stride; ++r) run_class(call, at, r, mine);
+      tiled_softmax_head(band_call, at.batch, at.head, *mine.band, far);
+      for (std::int64_t r = 0; r < stride; ++r) {
+        const ClassIndex next{at, r + 1};
+        run_class(call, {at, r}, far && r + 1 < stride ? &next : nullptr, mine);
+      }
     });
     return;
   }
   tiled_softmax(band_call, workspace, executor);
-  executor.parallel_for(p.batch * p.heads_kv * stride, [&](std::int64_t index, int slot) {
-    const HeadIndex at{index / stride / p.heads_kv, index / stride % p.heads_kv};
-    run_class(call, at, index % stride, scratch[static_cast<std::size_t>(slot)]);
+  const std::int64_t classes = p.batch * p.heads_kv * stride;
+  const auto class_at = [&](std::int64_t index) {
+    const std::int64_t head = index / stride;
+    return ClassIndex{{head / p.heads_kv, head % p.heads_kv}, index % stride};
+  };
+  executor.parallel_for(classes, [&](std::int64_t index, int slot) {
+    const ClassIndex next = class_at(index + executor.threads());
+    run_class(call, class_at(index), index + executor.threads() < classes ? &next : nullptr,
+              scratch[static_cast<std::size_t>(slot)]);
   });
 }
 

@@ -157,7 +157,8 @@ void key_block(const TileJob& job, const TileBuffers& t, const LaneTerms* lanes,
   const std::int64_t begin = block.begin;
   const std::ptrdiff_t keys = block.end - begin;
   gemm<ALayout::row_major>(keys, t.columns, job.dim_qk, source.k + begin * source.k_stride,
-                           source.k_stride, t.q, kLanes, t.scores, kLanes, Old::overwrite);
+                           source.k_stride, t.q, kLanes, t.scores, kLanes, Old::overwrite, nullptr,
+                           job.upcoming);
   if (lanes != nullptr) shape_block(job, t, *lanes, block);
   if (job.modifier != nullptr) modify_block(job, block, t.scores);
   if (block.masked) {
@@ -169,7 +170,7 @@ void key_block(const TileJob& job, const TileBuffers& t, const LaneTerms* lanes,
   }
   gemm<ALayout::col_major>(job.dim_v, t.columns, keys, source.v + begin * source.v_stride,
                            source.v_stride, t.scores, kLanes, t.acc, kLanes,
-                           first ? Old::overwrite : Old::rescale, t.factor);
+                           first ? Old::overwrite : Old::rescale, t.factor, job.upcoming);
   count_ops(keys * job.queries.lanes * (job.dim_qk + job.dim_v),
             keys * job.queries.lanes + job.queries.lanes);
 }
@@ -218,8 +219,7 @@ void run_tile_target(TileJob& job) {
   std::optional<LaneTerms> lane_terms;
   if (job.terms != nullptr && job.terms->shape_logits()) lane_terms.emplace(job);
   const LaneTerms* shaped = lane_terms ? &*lane_terms : nullptr;
-  job.runs->clear();
-  job.pattern->runs(job.queries, *job.runs);
+  list_runs(job);
   bool first = !job.resume;
   BlockCursor blocks(*job.runs);
   for (KeyBlock block; blocks.next(block); first = false) {

@@ -18,8 +18,11 @@
 #include "kernels/key_pattern.h"
 #include "kernels/logit_terms.h"
 #include "kernels/score_modifier.h"
+#include "kernels/upcoming.h"
 
 namespace attnbench::kernels {
+
+class TileSequence;
 
 constexpr int kMaxSources = 4;  ///< Key sources of one call.
 
@@ -64,7 +67,12 @@ struct TileJob {
   double scale = 1;
   float* scratch = nullptr;             ///< tile_scratch_floats(), 64-byte aligned.
   std::vector<KeyRun>* runs = nullptr;  ///< Reused storage.
+  bool runs_listed = false;             ///< `runs` holds what the pattern says for these queries.
+  Upcoming* upcoming = nullptr;         ///< Fetched meanwhile, or null.
 };
+
+/// Asks the pattern for the job's runs, once.
+void list_runs(TileJob& job);
 
 /// Floats of scratch that a tile needs.
 std::size_t tile_scratch_floats(std::int64_t dim_qk, std::int64_t dim_v);
@@ -97,10 +105,10 @@ struct TiledSoftmaxCall {
 };
 void tiled_softmax(const TiledSoftmaxCall& call, Workspace& workspace, Executor& executor);
 
-/// The tiles of one (batch row, key-value head), on the calling thread, with tile_scratch_floats()
-/// of scratch: for engines that do more with a head while its output is in their cache.
+/// The tiles of one (batch row, key-value head), on the calling thread: for engines that do more
+/// with a head while its output is in their cache. `look_ahead` for heads that are not there yet.
 void tiled_softmax_head(const TiledSoftmaxCall& call, std::int64_t b, std::int64_t head,
-                        float* scratch, std::vector<KeyRun>& runs);
+                        TileSequence& tiles, bool look_ahead);
 
 /// Workspace that tiled_softmax takes on `threads` threads.
 std::size_t tiled_softmax_workspace_bytes(const Problem& problem, int threads);

@@ -6,6 +6,7 @@
 #include "kernels/masked_pattern.h"
 #include "kernels/score_modifier.h"
 #include "kernels/split_keys.h"
+#include "kernels/tile_sequence.h"
 #include "kernels/tiled_softmax.h"
 
 namespace attnbench::kernels {
@@ -14,6 +15,12 @@ void key_positions(const TileJob& job, const KeyBlock& block, float* positions) 
   for (std::int64_t at = block.begin; at < block.end; ++at) {
     positions[at - block.begin] = static_cast<float>(job.pattern->key(block.source, at));
   }
+}
+
+void list_runs(TileJob& job) {
+  if (std::exchange(job.runs_listed, true)) return;
+  job.runs->clear();
+  job.pattern->runs(job.queries, *job.runs);
 }
 
 std::size_t tile_scratch_floats(std::int64_t dim_qk, std::int64_t dim_v) {
@@ -75,13 +82,12 @@ struct TiledCall {
 /// What the tasks of one call share.
 struct TiledRun {
   TiledCall tiled;
-  std::vector<float*> scratch;            // By slot.
-  std::vector<std::vector<KeyRun>> runs;  // By slot.
+  std::vector<float*> scratch;  // By slot.
 };
 
 /// A tile of one (batch row, key-value head) with its rows and sources filled in.
 void fill_job(const TiledCall& tiled, int width, std::int64_t b, std::int64_t head,
-              std::int64_t tile, SourceRows* sources, TileJob& job) {
+              std::int64_t tile, TileJob& job, SourceRows* sources) {
   const TiledSoftmaxCall& call = tiled.call;
   const Problem& p = call.problem;
   tile_lanes(p, width, tile, b, head, job.queries);
@@ -119,8 +125,9 @@ void run_split(TiledRun& run, std::int64_t parts, float* rows, SoftmaxState* sta
   executor.parallel_for(p.batch * p.heads_kv * parts, [&](std::int64_t index, int slot) {
     const std::int64_t head = index / parts, part = index % parts;
     SourceRows sources[kMaxSources];
+    std::vector<KeyRun> runs;
     TileJob job;
-    fill_job(run.tiled, kTileQueries, head / p.heads_kv, head % p.heads_kv, 0, sources, job);
+    fill_job(run.tiled, kTileQueries, head / p.heads_kv, head % p.heads_kv, 0, job, sources);
     for (std::int64_t lane = 0; lane < lanes; ++lane) {
       job.out_rows[lane] = rows + row_at(head, part, lane) * p.dim_v;
       job.states[lane] = states + row_at(head, part, lane);
@@ -130,7 +137,7 @@ void run_split(TiledRun& run, std::int64_t parts, float* rows, SoftmaxState* sta
     job.finish = false;
     job.starts_rows = part == 0;
     job.scratch = run.scratch[static_cast<std::size_t>(slot)];
-    job.runs = &run.runs[static_cast<std::size_t>(slot)];
+    job.runs = &runs;
     run_tile(job);
   });
   const TiledSoftmaxCall& call = run.tiled.call;
@@ -153,8 +160,7 @@ void run_split(TiledRun& run, std::int64_t parts, float* rows, SoftmaxState* sta
 
 void tiled_softmax(const TiledSoftmaxCall& call, Workspace& workspace, Executor& executor) {
   const Problem& p = call.problem;
-  TiledRun run{TiledCall(call), {}, {}};
-  run.runs.resize(static_cast<std::size_t>(executor.threads()));
+  TiledRun run{TiledCall(call), {}};
   for (int slot = 0; slot < executor.threads(); ++slot) {
     run.scratch.push_back(workspace.take(tile_scratch_floats(p.dim_qk, p.dim_v)));
   }
@@ -164,31 +170,33 @@ void tiled_softmax(const TiledSoftmaxCall& call, Workspace& workspace, Executor&
     return run_split(run, parts, rows, states, executor);
   }
   const int width = call.pattern.tile_queries(p.group());
-  const std::int64_t tiles = tile_count(p, width);
+  const std::int64_t tiles = tile_count(p, width), all = p.batch * p.heads_kv * tiles;
   // Head by head, so that threads share its keys and values in cache; within a head from the last
   // tile, which under a causal mask is the longest.
-  executor.parallel_for(p.batch * p.heads_kv * tiles, [&](std::int64_t index, int slot) {
-    SourceRows sources[kMaxSources];
-    TileJob job;
+  const auto fill = [&](std::int64_t index, TileJob& job, SourceRows* sources) {
     fill_job(run.tiled, width, index / tiles / p.heads_kv, index / tiles % p.heads_kv,
-             tiles - 1 - index % tiles, sources, job);
-    job.scratch = run.scratch[static_cast<std::size_t>(slot)];
-    job.runs = &run.runs[static_cast<std::size_t>(slot)];
-    run_tile(job);
+             tiles - 1 - index % tiles, job, sources);
+  };
+  const std::int64_t heads = p.batch * p.heads_kv;
+  const bool look_ahead = heads * head_bytes(p) > kNearBytes;
+  std::vector<TileSequence> sequences(run.scratch.begin(), run.scratch.end());
+  executor.parallel_for(all, [&](std::int64_t index, int slot) {
+    const std::int64_t next = index + executor.threads();
+    sequences[static_cast<std::size_t>(slot)].run(
+        index, look_ahead && next < all ? next : TileSequence::kNone, fill);
   });
 }
 
 void tiled_softmax_head(const TiledSoftmaxCall& call, std::int64_t b, std::int64_t head,
-                        float* scratch, std::vector<KeyRun>& runs) {
+                        TileSequence& tiles, bool look_ahead) {
   const TiledCall tiled(call);
   const int width = call.pattern.tile_queries(call.problem.group());
-  for (std::int64_t tile = 0; tile < tile_count(call.problem, width); ++tile) {
-    SourceRows sources[kMaxSources];
-    TileJob job;
-    fill_job(tiled, width, b, head, tile, sources, job);
-    job.scratch = scratch;
-    job.runs = &runs;
-    run_tile(job);
+  const std::int64_t count = tile_count(call.problem, width);
+  const auto fill = [&](std::int64_t tile, TileJob& job, SourceRows* sources) {
+    fill_job(tiled, width, b, head, tile, job, sources);
+  };
+  for (std::int64_t tile = 0; tile < count; ++tile) {
+    tiles.run(tile, look_ahead && tile + 1 < count ? tile + 1 : TileSequence::kNone, fill);
   }
 }
 

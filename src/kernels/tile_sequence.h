@@ -1,0 +1,78 @@
+// The tiles that one thread computes one after the other. Internal to kernels/.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "kernels/tiled_softmax.h"
+#include "kernels/upcoming.h"
+
+namespace attnbench::kernels {
+
+/// Bytes of queries, keys, values and output of one key-value head.
+std::int64_t head_bytes(const Problem& p);
+/// A head, and a whole call, whose rows caches keep near enough: looking ahead then costs more than
+/// it saves.
+constexpr std::int64_t kNearHeadBytes = std::int64_t{1} << 20;
+constexpr std::int64_t kNearBytes = std::int64_t{4} << 20;
+
+/// Register tiles of the products of a job whose runs are listed: how often they ask for something
+/// upcoming.
+std::int64_t product_steps(const TileJob& job);
+
+/// Adds what `next` reads and writes, apart from the keys that `now` reads as well, up to some
+/// 128 KiB: its queries, keys, values and output rows. The runs of both are listed.
+void add_new_rows(const TileJob& now, const TileJob& next, Upcoming& upcoming);
+
+/// While one tile is computed, the rows that the next one reads are fetched into the second-level
+/// cache: in windows most rows of a tile are new, and there are not enough products per row to hide
+/// the way from memory.
+class TileSequence {
+ public:
+  /// `scratch` holds tile_scratch_floats().
+  explicit TileSequence(float* scratch) : scratch_(scratch) {}
+
+  static constexpr std::int64_t kNone = -1;  ///< No tile.
+  /// Computes tile `index`; `next` is the tile that probably follows on this thread, or kNone. Ends
+  /// with kNone before what fill() refers to goes. fill(index, job, sources) fills all of a job but
+  /// its scratch, runs and sources, whose kMaxSources places it fills.
+  template <class Fill>
+  void run(std::int64_t index, std::int64_t next, Fill fill) {
+    if (prepared_ != index) prepare(index, fill);
+    Entry& now = entries_[current_];
+    now.job.upcoming = nullptr;
+    prepared_ = kNone;
+    if (next != kNone) {
+      current_ = 1 - current_;
+      prepare(next, fill);
+      look_ahead(now.job, entries_[current_].job);
+    }
+    run_tile(now.job);
+  }
+
+ private:
+  struct Entry {
+    TileJob job;
+    SourceRows sources[kMaxSources];
+    std::vector<KeyRun> runs;
+  };
+
+  template <class Fill>
+  void prepare(std::int64_t index, Fill fill) {
+    Entry& entry = entries_[current_];
+    entry.job = TileJob{};
+    fill(index, entry.job, entry.sources);
+    entry.job.scratch = scratch_;
+    entry.job.runs = &entry.runs;
+    prepared_ = index;
+  }
+  void look_ahead(TileJob& now, TileJob& next);
+
+  float* scratch_;
+  Entry entries_[2];
+  int current_ = 0;
+  std::int64_t prepared_ = kNone;
+  Upcoming upcoming_;
+};
+
+}  // namespace attnbench::kernels

@@ -1,0 +1,66 @@
+// Memory that will be needed soon, fetched into the second-level cache a little at a time while
+// something else is computed. Internal to kernels/.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+namespace attnbench::kernels {
+
+/// Lines of memory to fetch, and how far that has got. Asking for many lines at once stalls the
+/// loads that are needed now, so matrix products ask for a few between their register tiles.
+class Upcoming {
+ public:
+  /// Forgets what is left.
+  void clear() {
+    spans_.clear();
+    span_ = 0;
+    lines_ = 0;
+    lines_per_step_ = 0;
+  }
+  /// Adds `floats` numbers from `row` on.
+  void add(const float* row, std::int64_t floats) {
+    const char* begin = reinterpret_cast<const char*>(row);
+    const char* end = reinterpret_cast<const char*>(row + floats);
+    lines_ += (end - begin + kLineBytes - 1) / kLineBytes;
+    if (!spans_.empty() && spans_.back().end == begin) {
+      spans_.back().end = end;
+    } else {
+      spans_.push_back({begin, end});
+    }
+  }
+  /// Adds `count` rows of `floats` numbers, whose beginnings are `stride` numbers apart.
+  void add_rows(const float* rows, std::int64_t stride, std::int64_t count, std::int64_t floats) {
+    for (std::int64_t r = 0; r < count; ++r) add(rows + r * stride, floats);
+  }
+  /// Lines added.
+  std::int64_t lines() const { return lines_; }
+  /// Divides what was added over `steps` calls of step().
+  void spread_over(std::int64_t steps) {
+    lines_per_step_ = steps > 0 ? (lines_ + steps - 1) / steps : lines_;
+  }
+
+  /// Asks for this step's lines.
+  void step() {
+    for (std::int64_t n = 0; n < lines_per_step_ && span_ < spans_.size(); ++n) {
+      Span& span = spans_[span_];
+      __builtin_prefetch(span.begin, 0, 2);
+      span.begin += kLineBytes;
+      if (span.begin >= span.end) ++span_;
+    }
+  }
+
+ private:
+  static constexpr std::ptrdiff_t kLineBytes = 64;
+  struct Span {
+    const char* begin;
+    const char* end;
+  };
+  std::vector<Span> spans_;
+  std::size_t span_ = 0;
+  std::int64_t lines_ = 0;
+  std::int64_t lines_per_step_ = 0;
+};
+
+}  // namespace attnbench::kernels
