@@ -79,6 +79,32 @@ double relative_half_width(const MedianInterval& interval) {
   return interval.median > 0 ? half / interval.median : std::numeric_limits<double>::infinity();
 }
 
+PooledInterval pooled_interval(std::span<const double> values,
+                               std::span<const std::size_t> visit_sizes) {
+  PooledInterval pooled;
+  pooled.interval = median_interval(values);
+  double largest_low = 0, smallest_high = std::numeric_limits<double>::infinity();
+  double largest = 0, smallest = std::numeric_limits<double>::infinity();
+  std::size_t at = 0;
+  for (const std::size_t size : visit_sizes) {
+    if (size > values.size() - at) throw std::invalid_argument("more visited than measured");
+    const MedianInterval visit = median_interval(values.subspan(at, size));
+    at += size;
+    if (!visit.attained) continue;
+    largest_low = std::max(largest_low, visit.low);
+    smallest_high = std::min(smallest_high, visit.high);
+    largest = std::max(largest, visit.median);
+    smallest = std::min(smallest, visit.median);
+  }
+  if (at != values.size()) throw std::invalid_argument("less visited than measured");
+  if (!(largest_low > smallest_high)) return pooled;
+  pooled.visits_differ = true;
+  pooled.ratio = largest / smallest;
+  pooled.interval.low = std::min(pooled.interval.low, smallest);
+  pooled.interval.high = std::max(pooled.interval.high, largest);
+  return pooled;
+}
+
 std::int64_t inner_iterations(double pilot_s_per_iteration, double min_sample_s,
                               double clock_resolution_s) {
   const double wanted_s = std::max(min_sample_s, 1000 * clock_resolution_s);

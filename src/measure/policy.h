@@ -33,6 +33,22 @@ std::int64_t interval_rank(std::int64_t count, double confidence = 0.95);
 /// Half the interval's length over the median; infinite when the interval is not attained.
 double relative_half_width(const MedianInterval& interval);
 
+/// Rounds taken at different times, pooled.
+struct PooledInterval {
+  MedianInterval
+      interval;  ///< Of all values; wide enough for each visit's median where they differ.
+  bool visits_differ = false;
+  double ratio = 1;  ///< Of the largest to the smallest median of a visit, where they differ.
+};
+
+/// The interval of values that were taken on several visits, `visit_sizes` of them on each, in
+/// order. Visits differ when the 95% intervals of two of them have nothing in common: the machine
+/// was another one then, no number of rounds tells which is right, and the interval has both.
+/// Visits too short for an interval are pooled with the others. Throws std::invalid_argument when
+/// the sizes do not sum to the number of values.
+PooledInterval pooled_interval(std::span<const double> values,
+                               std::span<const std::size_t> visit_sizes);
+
 /// Median of any values; std::invalid_argument when there are none.
 double median(std::span<const double> values);
 

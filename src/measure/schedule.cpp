@@ -63,11 +63,17 @@ double SweepBudget::expected_left_s(double elapsed_s) const {
 }
 
 GroupSchedule::GroupSchedule(Limits limits, const std::vector<double>& sample_cost_s,
-                             std::uint64_t seed)
-    : limits_(limits), state_(sample_cost_s.size(), Stop::no), seed_(seed) {
-  for (double cost_s : sample_cost_s) {
+                             std::uint64_t seed, EarlierRounds earlier)
+    : limits_(limits),
+      state_(sample_cost_s.size(), Stop::no),
+      seed_(seed),
+      first_round_(earlier.rounds),
+      round_(earlier.rounds) {
+  earlier.values.resize(sample_cost_s.size());
+  for (std::size_t i = 0; i < sample_cost_s.size(); ++i) {
     Case c;
-    c.cost_s = std::max(cost_s, 1e-9);
+    c.values = std::move(earlier.values[i]);
+    c.cost_s = std::max(sample_cost_s[i], 1e-9);
     c.need_s = expected_need_s(c);
     cases_.push_back(std::move(c));
   }
@@ -90,7 +96,7 @@ double GroupSchedule::expected_need_s(const Case& c) const {
 
 std::vector<std::size_t> GroupSchedule::next_round() {
   std::vector<Stop> part = state_;
-  if (round_ > 0) {
+  if (round_ > first_round_) {
     const double left = limits_.time_s - spent_s_;
     for (std::size_t i = 0; i < cases_.size(); ++i) {
       if (state_[i] == Stop::no && cases_[i].cost_s > left) state_[i] = Stop::budget;
@@ -131,7 +137,8 @@ void GroupSchedule::record(std::size_t index, double value, double cost_s) {
   c.values.push_back(value);
   c.spent_s += cost_s;
   spent_s_ += cost_s;
-  c.cost_s = std::max(c.spent_s / static_cast<double>(c.values.size()), 1e-9);
+  ++c.taken;
+  c.cost_s = std::max(c.spent_s / static_cast<double>(c.taken), 1e-9);
   const StoppingRule rule({.target_relative_half_width = limits_.target_relative_half_width,
                            .budget_s = limits_.time_s,
                            .min_samples = limits_.min_rounds,

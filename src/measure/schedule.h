@@ -30,6 +30,8 @@ class SweepBudget {
   void revise(std::size_t index, CaseNeed need) { needs_.at(index) = need; }
   /// The case is done, failed or skipped: it needs no more time.
   void settle(std::size_t index) { settled_.at(index) = true; }
+  /// A settled case needs time again.
+  void reopen(std::size_t index) { settled_.at(index) = false; }
   /// Whether the minimum of this case still fits, after those of all unsettled cheaper ones: when
   /// not everything can run, most cases do.
   bool affordable(std::size_t index, double elapsed_s) const;
@@ -47,6 +49,12 @@ class SweepBudget {
   std::vector<bool> settled_;
 };
 
+/// What was measured of a group's cases on an earlier visit.
+struct EarlierRounds {
+  std::vector<std::vector<double>> values;  ///< Of each case; they count towards its limits.
+  int rounds = 0;                           ///< The number of the first round from now on.
+};
+
 /// Rounds of one group of cases: who takes part in the next round, and when each case stops. A case
 /// gives one value per round. Short of time, all cases get equally much of it, up to what each is
 /// expected to need: what precise cases leave over goes to those with wide intervals.
@@ -59,7 +67,8 @@ class GroupSchedule {
     double time_s = 10;  ///< For all cases together.
   };
   /// `sample_cost_s`: what one sample of each case will cost, by its pilot.
-  GroupSchedule(Limits limits, const std::vector<double>& sample_cost_s, std::uint64_t seed);
+  GroupSchedule(Limits limits, const std::vector<double>& sample_cost_s, std::uint64_t seed,
+                EarlierRounds earlier = {});
 
   /// The cases to sample now, in this order. The first round has every case, whatever the time.
   /// Empty when all have stopped.
@@ -71,6 +80,9 @@ class GroupSchedule {
 
   Stop state(std::size_t index) const { return state_.at(index); }
   std::span<const double> values(std::size_t index) const { return cases_.at(index).values; }
+  /// What a sample of a case costs, by the latest knowledge.
+  double sample_cost_s(std::size_t index) const { return cases_.at(index).cost_s; }
+  /// The number of the next round.
   int rounds() const { return round_; }
   double spent_s() const { return spent_s_; }
 
@@ -79,7 +91,8 @@ class GroupSchedule {
     std::vector<double> values;
     double cost_s = 0;  ///< Of one sample, by the latest knowledge.
     double spent_s = 0;
-    double need_s = 0;  ///< Expected until it is precise.
+    std::int64_t taken = 0;  ///< Samples, on this visit.
+    double need_s = 0;       ///< Expected until it is precise.
   };
   double expected_need_s(const Case& c) const;
   /// The states, with those that cannot pay for a sample out of their part of the time marked too:
@@ -91,6 +104,7 @@ class GroupSchedule {
   std::vector<Case> cases_;
   std::vector<Stop> state_;
   std::uint64_t seed_;
+  int first_round_ = 0;
   int round_ = 0;
   double spent_s_ = 0;
 };

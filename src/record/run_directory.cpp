@@ -137,13 +137,14 @@ Result<ResumeState> RunDirectory::load_for_resume(const std::string& config_toml
     if (!rows) return rows.error();
     records_.clear();
     lines_.clear();
-    replaceable_.clear();
+    places_.clear();
+    unfinished_before_.clear();
     for (const Record& row : *rows) {
       add_record(row);
       if (row.finished()) state.done_case_ids.push_back(row.case_id());
     }
-    for (std::size_t i = 0; i < records_.size(); ++i) {
-      if (!records_[i].finished()) replaceable_[records_[i].case_id()] = i;
+    for (const Record& row : records_) {
+      if (!row.finished()) unfinished_before_.insert(row.case_id());
     }
   }
   if (Status samples = adopt_samples(); !samples) return samples.error();
@@ -173,9 +174,10 @@ Status RunDirectory::adopt_samples() {
   // A power cut may leave a header without its line end, or a block of zeros at the end.
   text->erase(text->find_last_not_of('\0') + 1);
   text->erase(text->find_last_of('\n') + 1);
-  std::set<std::string> finished;
+  // Samples of unfinished cases go, and so do those that a kill kept out of their row.
+  std::map<std::string, std::int64_t> wanted;
   for (const Record& record : records_) {
-    if (record.finished()) finished.insert(record.case_id());
+    if (record.finished()) wanted[record.case_id()] += record.samples;
   }
   std::string kept = header_line(samples_header());
   if (!text->empty()) {
@@ -186,22 +188,32 @@ Status RunDirectory::adopt_samples() {
       Result<bool> more = reader->next(row);
       if (!more) return more.error();
       if (!*more) break;
-      if (finished.contains(row.case_id)) append_csv_row(kept, to_cells(row));
+      const auto left = wanted.find(row.case_id);
+      if (left == wanted.end() || left->second-- <= 0) continue;
+      append_csv_row(kept, to_cells(row));
     }
   }
   return write_file_atomically(file(kSamples), kept);
 }
 
+bool RunDirectory::takes_the_place_of(const Record& record, const Record& earlier) const {
+  if (!earlier.finished()) return unfinished_before_.contains(earlier.case_id());
+  if (earlier.status == RowStatus::skipped) return record.status != RowStatus::skipped;
+  return record.status == RowStatus::ok && record.samples >= earlier.samples;
+}
+
 void RunDirectory::add_record(const Record& record) {
-  const auto old = replaceable_.find(record.case_id());
-  if (old == replaceable_.end()) {
+  const std::string id = record.case_id();
+  const auto place = places_.find(id);
+  if (place == places_.end() || !takes_the_place_of(record, records_[place->second])) {
+    places_[id] = records_.size();
     records_.push_back(record);
     lines_.push_back(csv_line(record));
     return;
   }
-  records_[old->second] = record;
-  lines_[old->second] = csv_line(record);
-  replaceable_.erase(old);
+  records_[place->second] = record;
+  lines_[place->second] = csv_line(record);
+  unfinished_before_.erase(id);
 }
 
 std::string RunDirectory::summary_text() const {

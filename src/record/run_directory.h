@@ -3,6 +3,7 @@
 
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -44,7 +45,9 @@ class RunDirectory {
                                       const std::string& fingerprint);
 
   /// Adds finished rows and their samples and writes both to the disk. A row takes the place of an
-  /// earlier run's unfinished row (failed, timeout, out-of-memory) of the same case. With nothing
+  /// earlier run's unfinished row (failed, timeout, out-of-memory) of the same case, of its skipped
+  /// row, and of its good row when it has at least as many samples: `samples` are then those that
+  /// were added. With nothing
   /// to add the files are still made. On an error (a full disk) the files hold what they held; the
   /// rows and samples stay in memory, and the next call writes them too.
   Status append(const std::vector<Record>& records, const std::vector<SampleRow>& samples);
@@ -71,14 +74,16 @@ class RunDirectory {
   Status adopt_samples();
   Status open_samples();
   void add_record(const Record& record);
+  bool takes_the_place_of(const Record& record, const Record& earlier) const;
   std::string summary_text() const;
 
   std::string path_;
   DirectoryLock lock_;
   AppendFile samples_;
   std::vector<Record> records_;
-  std::vector<std::string> lines_;                  ///< records_ as CSV rows.
-  std::map<std::string, std::size_t> replaceable_;  ///< Unfinished rows of an earlier run.
+  std::vector<std::string> lines_;             ///< records_ as CSV rows.
+  std::map<std::string, std::size_t> places_;  ///< Of each case its last row.
+  std::set<std::string> unfinished_before_;    ///< Cases an earlier run did not finish.
   std::string unwritten_samples_;
   /// What is on the disk was not read yet, so nothing may be written over it.
   bool must_load_ = false;

@@ -20,9 +20,11 @@ Column<SampleRow> case_id_column() {
 
 const auto kColumns = std::to_array<Column<SampleRow>>({
     case_id_column(),
-    of<&SampleRow::round>("round", "1",
-                          "Round of the group of cases that are interleaved, from 0. Rounds are "
-                          "the independent units of the intervals."),
+    of<&SampleRow::round>(
+        "round", "1",
+        "Round of the group of cases that are interleaved, from 0; a number is left out where the "
+        "group was returned to at the end of the sweep. Rounds are "
+        "the independent units of the intervals."),
     of<&SampleRow::order>("order", "1", "Position within its round, from 0; drawn at random."),
     columns_detail::column_from<SampleRow, &SampleRow::inner_iterations>(
         1, "inner_iterations", "1", "Calls that this one sample timed together."),

@@ -136,7 +136,8 @@ const auto kColumns = std::to_array<Column<Record>>({
     word<StopReason, &Record::stop_reason, parse_stop_reason>(
         "stop_reason",
         "Why sampling ended: `precision` (the interval is narrow enough), `budget` (the case's "
-        "share of time is spent) or `max-samples`. Empty when nothing was timed."),
+        "share of time is spent, or rounds of two visits differ) or `max-samples`. Empty when "
+        "nothing was timed."),
     samples_column(),
     of<&Record::time_median_s>("time_median_s", "s",
                                "Median over rounds of the wall time of one call. Timed is all "

@@ -9,33 +9,9 @@
 namespace attnbench::run {
 namespace {
 
-/// Shorter calls are warmed by a call before each sample; longer ones outlast the refilling of the
-/// caches, and touching the tensors is enough.
-constexpr double kWarmCallBelow_s = 2e-3;
 /// A first call of this length is as good as a warm one: what a cold start costs is far less.
 constexpr double kFirstCallCounts_s = 0.02;
 constexpr double kPilot_s = 2e-3;
-
-double last_level_cache_bytes(const Ceilings& ceilings) {
-  std::int64_t largest = 0;
-  for (const BandwidthCeiling& level : ceilings.bandwidth) {
-    largest = std::max(largest, level.capacity_bytes);
-  }
-  return largest > 0 ? static_cast<double>(largest) : PlanRates{}.last_level_cache_bytes;
-}
-
-using Totals = std::vector<std::optional<std::int64_t>>;
-
-EventCounts events_per_call(const Totals& before, const Totals& after, std::int64_t calls) {
-  EventCounts counts;
-  for (std::size_t i = 0; i < before.size(); ++i) {
-    counts.emplace_back();
-    if (before[i] && after[i]) {
-      counts.back() = static_cast<double>(*after[i] - *before[i]) / static_cast<double>(calls);
-    }
-  }
-  return counts;
-}
 
 RowStatus status_of(const Error& error) {
   return error.kind == Error::Kind::out_of_memory ? RowStatus::out_of_memory : RowStatus::failed;
@@ -79,12 +55,18 @@ void GroupRunner::run() {
   for (std::size_t index : indices_) {
     if (spec(index).skip) close(index);
   }
-  const auto runnable = std::ranges::find_if(
-      indices_, [&](std::size_t index) { return !spec(index).skip.has_value(); });
-  if (runnable == indices_.end() || state_.interrupted()) return;
+  std::vector<std::size_t> runnable;
+  for (std::size_t index : indices_) {
+    if (!spec(index).skip) runnable.push_back(index);
+  }
+  if (runnable.empty() || state_.interrupted()) return;
   try {
-    const Case& first = spec(*runnable);
-    const InputTensors tensors = set_up(first);
+    const double begin_s = measure::steady_now_s();
+    stage_.emplace(state_, runnable);
+    inputs_s_ = measure::steady_now_s() - begin_s;
+    references_.emplace(spec(runnable.front()).problem, stage_->tensors().view(),
+                        state_.options.config.seed);
+    state_.outcome.phases.inputs_s += measure::steady_now_s() - begin_s;
     for (const auto& batch : batches()) {
       if (!state_.interrupted()) run_batch(batch);
     }
@@ -96,21 +78,6 @@ void GroupRunner::run() {
       if (!closed_[i]) fail(indices_[i], error);
     }
   }
-}
-
-InputTensors GroupRunner::set_up(const Case& first) {
-  const PhaseTimer timer(state_.outcome.phases.inputs_s);
-  const std::uint64_t seed = state_.options.config.seed;
-  InputTensors tensors = make_inputs(first, seed);
-  const auto any = [&](CacheState cache) {
-    return std::ranges::any_of(indices_,
-                               [&](std::size_t index) { return spec(index).cache == cache; });
-  };
-  rotation_.emplace(tensors, first.problem.layout, any(CacheState::hot), any(CacheState::cold),
-                    last_level_cache_bytes(state_.ceilings));
-  output_ = make_output(first.problem);
-  references_.emplace(first.problem, tensors.view(), seed);
-  return tensors;
 }
 
 std::vector<std::vector<std::size_t>> GroupRunner::batches() const {
@@ -150,6 +117,7 @@ bool GroupRunner::can_afford(std::size_t index) {
                   "{:.3g} s are left for it and for cheaper cases",
                   state_.forecast.call_s(spec(index)),
                   std::max(0.0, state_.budget.left_s(elapsed_s)), state_.options.config.budget_s));
+  state_.refused.push_back(index);
   close(index);
   return false;
 }
@@ -157,32 +125,33 @@ bool GroupRunner::can_afford(std::size_t index) {
 std::unique_ptr<GroupRunner::Candidate> GroupRunner::admit(std::size_t index) {
   if (!can_afford(index)) return nullptr;
   state_.tell(index, "verify");
-  auto prepared = [&] {
-    const PhaseTimer timer(state_.outcome.phases.prepare_s);
-    return PreparedCase::create(spec(index), state_.options.config.seed);
-  }();
+  const double begin_s = measure::steady_now_s();
+  auto prepared = PreparedCase::create(spec(index), state_.options.config.seed);
+  const double prepare_s = measure::steady_now_s() - begin_s;
+  state_.outcome.phases.prepare_s += prepare_s;
   if (!prepared) {
     fail(index, prepared.error());
     return nullptr;
   }
   auto candidate = std::make_unique<Candidate>();
-  candidate->index = index;
+  candidate->measured.index = index;
   candidate->prepared = std::move(*prepared);
   if (!verify(*candidate)) return nullptr;
   state_.tell(index, "pilot");
   if (!pilot(*candidate)) return nullptr;
+  candidate->measured.setup_s = prepare_s + candidate->measured.call_s;
   return candidate;
 }
 
 bool GroupRunner::verify(Candidate& candidate) {
-  const std::size_t index = candidate.index;
-  poison(output_);
-  Executor& executor = state_.arenas.at(spec(index).threads);
+  const std::size_t index = candidate.measured.index;
+  Tensor& output = stage_->output();
+  poison(output);
+  Executor& executor = stage_->executor_of(index);
   const double begin_s = measure::steady_now_s();
-  const Status status =
-      candidate.prepared->try_run(rotation_->next(CacheState::hot), output_.view(), executor);
-  candidate.call_s = measure::steady_now_s() - begin_s;
-  state_.outcome.phases.first_call_s += candidate.call_s;
+  const Status status = candidate.prepared->try_run(stage_->hot_inputs(), output.view(), executor);
+  candidate.measured.call_s = measure::steady_now_s() - begin_s;
+  state_.outcome.phases.first_call_s += candidate.measured.call_s;
   if (!status) {
     fail(index, status.error());
     return false;
@@ -190,8 +159,7 @@ bool GroupRunner::verify(Candidate& candidate) {
   try {
     const PhaseTimer timer(state_.outcome.phases.reference_s);
     Executor& all = state_.arenas.at(kernels::available_cpus());
-    const Verification found =
-        verify_output(*candidate.prepared, output_.view(), *references_, all);
+    const Verification found = verify_output(*candidate.prepared, output.view(), *references_, all);
     fill_verification(row_of(index), found);
     if (found.passed) return true;
     set_status(row_of(index), RowStatus::failed, found.reason);
@@ -204,59 +172,36 @@ bool GroupRunner::verify(Candidate& candidate) {
 
 bool GroupRunner::pilot(Candidate& candidate) {
   const PhaseTimer timer(state_.outcome.phases.pilot_s);
-  const std::size_t index = candidate.index;
+  const std::size_t index = candidate.measured.index;
   const Case& c = spec(index);
-  // The arena is looked up outside of the timed region, in make_ready().
-  candidate.sampler = std::make_unique<measure::Sampler>(
-      case_label(c),
-      [this, prepared = candidate.prepared.get(), threads = c.threads, cache = c.cache] {
-        prepared->run(rotation_->next(cache), output_.view(), state_.arenas.at(threads));
-      });
+  double& call_s = candidate.measured.call_s;
+  candidate.sampler = stage_->sampler_of(index, *candidate.prepared);
   try {
-    make_ready(candidate);
-    if (candidate.call_s < kFirstCallCounts_s) {
-      candidate.call_s = candidate.sampler->sample(1).wall_s;
-    }
+    stage_->make_ready(index, *candidate.prepared, call_s);
+    if (call_s < kFirstCallCounts_s) call_s = candidate.sampler->sample(1).wall_s;
     const double limit_s = state_.options.config.case_timeout_s;
-    if (candidate.call_s > limit_s) {
-      set_status(
-          row_of(index), RowStatus::timeout,
-          fmt::format("one call took {:.3g} s, the limit is {:.3g} s", candidate.call_s, limit_s));
+    if (call_s > limit_s) {
+      set_status(row_of(index), RowStatus::timeout,
+                 fmt::format("one call took {:.3g} s, the limit is {:.3g} s", call_s, limit_s));
       close(index);
       return false;
     }
-    for (std::int64_t n = 2; candidate.call_s < kPilot_s / 2; n *= 8) {
+    for (std::int64_t n = 2; call_s < kPilot_s / 2; n *= 8) {
       const measure::TimedSample sample = candidate.sampler->sample(n);
-      candidate.call_s = sample.wall_s;
+      call_s = sample.wall_s;
       if (sample.wall_s * static_cast<double>(n) >= kPilot_s) break;
     }
   } catch (...) {
     fail(index, current_exception_error());
     return false;
   }
-  candidate.inner =
-      measure::inner_iterations(candidate.call_s, kMinSample_s, measure::clock_resolution_s());
-  state_.forecast.learn(c, candidate.call_s);
+  candidate.measured.inner =
+      measure::inner_iterations(call_s, kMinSample_s, measure::clock_resolution_s());
+  state_.forecast.learn(c, call_s);
   state_.touched[index] = true;
   state_.budget.revise(index,
-                       sampling_need(candidate.call_s * static_cast<double>(candidate.inner)));
+                       sampling_need(call_s * static_cast<double>(candidate.measured.inner)));
   return can_afford(index);
-}
-
-void GroupRunner::make_ready(const Candidate& candidate) {
-  Executor& executor = state_.arenas.at(spec(candidate.index).threads);
-  // Wakes the threads: they may have slept while other cases ran.
-  executor.parallel_for(executor.threads(), [](std::int64_t, int) {});
-  if (spec(candidate.index).cache == CacheState::cold) return;
-  if (candidate.call_s < kWarmCallBelow_s) {
-    candidate.prepared->run(rotation_->next(CacheState::hot), output_.view(), executor);
-    return;
-  }
-  const Inputs inputs = rotation_->next(CacheState::hot);
-  for (const ConstTensorView& tensor : {inputs.q, inputs.k, inputs.v}) {
-    touch(tensor.data, static_cast<std::size_t>(tensor.elements()));
-  }
-  touch(output_.buffer().data(), output_.buffer().size());
 }
 
 void GroupRunner::sample_rounds(std::vector<std::unique_ptr<Candidate>>& candidates) {
@@ -264,9 +209,9 @@ void GroupRunner::sample_rounds(std::vector<std::unique_ptr<Candidate>>& candida
   std::vector<std::size_t> batch;
   std::vector<double> costs;
   for (const auto& candidate : candidates) {
-    batch.push_back(candidate->index);
-    const bool warms = candidate->call_s < kWarmCallBelow_s;
-    costs.push_back(candidate->call_s * static_cast<double>(candidate->inner + (warms ? 1 : 0)));
+    const MeasuredCase& measured = candidate->measured;
+    batch.push_back(measured.index);
+    costs.push_back(GroupStage::sample_cost_s(measured.call_s, measured.inner));
   }
   const SweepConfig& config = state_.options.config;
   const double share_s = state_.budget.share_s(batch, state_.elapsed_s());
@@ -279,50 +224,53 @@ void GroupRunner::sample_rounds(std::vector<std::unique_ptr<Candidate>>& candida
     int order = 0;
     for (std::size_t i : round) {
       if (state_.interrupted()) break;
-      state_.tell(candidates[i]->index, "sample");
+      state_.tell(candidates[i]->measured.index, "sample");
       const auto cost_s = take_sample(*candidates[i], schedule.rounds() - 1, order++);
       if (cost_s) {
-        schedule.record(i, candidates[i]->samples.back().wall_s, *cost_s);
+        schedule.record(i, candidates[i]->measured.samples.back().wall_s, *cost_s);
       } else {
         schedule.drop(i);
       }
     }
   }
-  for (std::size_t i = 0; i < candidates.size(); ++i) finish(*candidates[i], schedule.state(i));
+  for (std::size_t i = 0; i < candidates.size(); ++i) {
+    candidates[i]->measured.sample_cost_s = schedule.sample_cost_s(i);
+    finish(*candidates[i], schedule.state(i));
+  }
+  state_.batches.push_back({inputs_s_, schedule.rounds()});
 }
 
 std::optional<double> GroupRunner::take_sample(Candidate& candidate, int round, int order) {
-  const double begin_s = measure::steady_now_s();
+  MeasuredCase& measured = candidate.measured;
+  const std::string id = row_of(measured.index).axes.case_id();
   try {
-    make_ready(candidate);
-    state_.outcome.phases.warm_s += measure::steady_now_s() - begin_s;
-    const auto counted_before = state_.counters.read();
-    const measure::TimedSample sample = candidate.sampler->sample(candidate.inner);
-    candidate.samples.push_back(sample);
-    candidate.counts.push_back(
-        events_per_call(counted_before, state_.counters.read(), sample.iterations));
-    state_.outcome.timed_s += sample.wall_s * static_cast<double>(sample.iterations);
-    samples_.push_back({row_of(candidate.index).axes.case_id(), round, order, sample.iterations,
-                        sample.wall_s, sample.cpu_s, sample.start_s - state_.start_s});
-    return measure::steady_now_s() - begin_s;
+    const GroupStage::Sample sample = stage_->take(
+        measured.index, *candidate.prepared, *candidate.sampler, measured.call_s, measured.inner);
+    measured.samples.push_back(sample.timed);
+    measured.counts.push_back(sample.counts);
+    samples_.push_back(sample_row(id, round, order, sample.timed, state_.start_s));
+    return sample.cost_s;
   } catch (...) {
     candidate.failed = true;
-    const std::string id = row_of(candidate.index).axes.case_id();
     std::erase_if(samples_, [&](const SampleRow& sample) { return sample.case_id == id; });
-    fail(candidate.index, current_exception_error());
+    fail(measured.index, current_exception_error());
     return std::nullopt;
   }
 }
 
 void GroupRunner::finish(Candidate& candidate, measure::Stop stop) {
-  if (candidate.failed || candidate.samples.empty()) return;
-  Record& row = row_of(candidate.index);
-  fill_timing(row, spec(candidate.index), candidate.samples, stop, state_.ceilings);
-  fill_counters(row, candidate.counts);
+  MeasuredCase& measured = candidate.measured;
+  if (candidate.failed || measured.samples.empty()) return;
+  const std::size_t index = measured.index;
+  measured.batch = state_.batches.size();
+  measured.untimed = row_of(index);
+  measured.visit_sizes = {measured.samples.size()};
+  row_of(index) = timed_row(measured, spec(index), stop, state_.ceilings);
   if (stop == measure::Stop::no) {
-    add_reason(row, fmt::format("interrupted after {} rounds", candidate.samples.size()));
+    add_reason(row_of(index), fmt::format("interrupted after {} rounds", measured.samples.size()));
   }
-  close(candidate.index);
+  close(index);
+  if (stop == measure::Stop::budget) state_.measured.push_back(std::move(measured));
 }
 
 }  // namespace attnbench::run

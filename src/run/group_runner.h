@@ -6,8 +6,9 @@
 #include <optional>
 #include <vector>
 
-#include "attention/inputs.h"
 #include "measure/sampler.h"
+#include "run/group_stage.h"
+#include "run/measured_case.h"
 #include "run/prepared_case.h"
 #include "run/reference_cache.h"
 #include "run/row.h"
@@ -30,18 +31,12 @@ class GroupRunner {
  private:
   /// A case that passed its verification and is being sampled.
   struct Candidate {
-    std::size_t index = 0;
+    MeasuredCase measured;
     std::unique_ptr<PreparedCase> prepared;
     std::unique_ptr<measure::Sampler> sampler;
-    double call_s = 0;
-    std::int64_t inner = 1;
-    std::vector<measure::TimedSample> samples;
-    std::vector<EventCounts> counts;  ///< Of each sample.
     bool failed = false;
   };
 
-  /// Inputs, output and references of the group; the rest of it refers to the inputs.
-  InputTensors set_up(const Case& first);
   /// Consecutive cases whose workspaces fit in memory together.
   std::vector<std::vector<std::size_t>> batches() const;
   void run_batch(const std::vector<std::size_t>& batch);
@@ -54,7 +49,6 @@ class GroupRunner {
   void sample_rounds(std::vector<std::unique_ptr<Candidate>>& candidates);
   /// One sample of one case; its cost in seconds, or nothing when the case failed.
   std::optional<double> take_sample(Candidate& candidate, int round, int order);
-  void make_ready(const Candidate& candidate);
   void finish(Candidate& candidate, measure::Stop stop);
 
   Record& row_of(std::size_t index);
@@ -67,9 +61,9 @@ class GroupRunner {
   std::vector<Record> rows_;
   std::vector<bool> closed_;
   std::vector<SampleRow> samples_;
-  std::optional<InputRotation> rotation_;
+  std::optional<GroupStage> stage_;
   std::optional<ReferenceCache> references_;
-  Tensor output_;
+  double inputs_s_ = 0;  ///< What setting up the stage took.
 };
 
 }  // namespace attnbench::run

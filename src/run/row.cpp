@@ -121,7 +121,8 @@ void fill_verification(Record& row, const Verification& v) {
 }
 
 void fill_timing(Record& row, const Case& spec, std::span<const measure::TimedSample> samples,
-                 measure::Stop stop, const Ceilings& ceilings) {
+                 measure::Stop stop, const Ceilings& ceilings,
+                 std::span<const std::size_t> visit_sizes) {
   row.samples = static_cast<std::int64_t>(samples.size());
   row.stop_reason = stop_reason(stop);
   if (samples.empty()) return;
@@ -131,7 +132,10 @@ void fill_timing(Record& row, const Case& spec, std::span<const measure::TimedSa
     cpu.push_back(sample.cpu_s);
     if (sample.wall_s > 0) census.push_back(sample.cpu_s / sample.wall_s);
   }
-  const measure::MedianInterval interval = measure::median_interval(wall);
+  const std::size_t all[]{samples.size()};
+  const measure::PooledInterval pooled =
+      measure::pooled_interval(wall, visit_sizes.empty() ? all : visit_sizes);
+  const measure::MedianInterval& interval = pooled.interval;
   row.time_median_s = interval.median;
   row.time_min_s = interval.minimum;
   row.time_mad_s = interval.mad;
@@ -142,6 +146,11 @@ void fill_timing(Record& row, const Case& spec, std::span<const measure::TimedSa
   } else {
     add_reason(row, fmt::format("{} {}: too few for a 95% interval", samples.size(),
                                 samples.size() == 1 ? "round" : "rounds"));
+  }
+  if (pooled.visits_differ) {
+    add_reason(row, fmt::format("warning: rounds of {} visits differ by {:.1f}%: the machine was "
+                                "faster in one of them, the interval has both",
+                                visit_sizes.size(), 100 * (pooled.ratio - 1)));
   }
   if (!census.empty()) {
     row.thread_census = measure::median(census);

@@ -31,8 +31,11 @@ void fill_verification(Record& row, const Verification& verification);
 
 /// The time columns, from one sample per round: medians, interval (empty when there are too few
 /// rounds for one), census (above T + 0.1 is reported as oversubscription), rates and roofline.
+/// `visit_sizes`: how many of the samples each visit took, when there was more than one; where
+/// visits differ, the row says so and its interval has both.
 void fill_timing(Record& row, const Case& spec, std::span<const measure::TimedSample> samples,
-                 measure::Stop stop, const Ceilings& ceilings);
+                 measure::Stop stop, const Ceilings& ceilings,
+                 std::span<const std::size_t> visit_sizes = {});
 
 /// Events of one call in one sample: cycles, instructions, cache misses; absent where not counted.
 using EventCounts = std::vector<std::optional<double>>;

@@ -4,7 +4,9 @@
 
 #include <algorithm>
 #include <set>
+#include <utility>
 
+#include "run/final_phase.h"
 #include "run/group_runner.h"
 #include "run/row.h"
 #include "run/sweep_state.h"
@@ -23,16 +25,13 @@ class SweepRunner {
       : state_(plan, ceilings, options) {}
 
   RunOutcome run() {
-    std::vector<std::size_t> left = leave_out_done();
+    const std::vector<std::size_t> left = leave_out_done();
     state_.total = static_cast<std::int64_t>(left.size());
-    for (std::size_t from = 0; from < left.size() && !state_.interrupted();) {
-      const int group = state_.plan.cases[left[from]].group;
-      std::size_t to = from;
-      while (to < left.size() && state_.plan.cases[left[to]].group == group) ++to;
-      run_group({left.begin() + static_cast<std::ptrdiff_t>(from),
-                 left.begin() + static_cast<std::ptrdiff_t>(to)});
-      from = to;
-    }
+    run_groups(left);
+    second_chance_ = true;
+    run_groups(affordable_after_all());
+    run::spend_what_is_left(
+        state_, [this](const auto& rows, const auto& samples) { deliver(rows, samples); });
     RunOutcome& outcome = state_.outcome;
     outcome.interrupted = state_.interrupted();
     outcome.wall_s = state_.elapsed_s();
@@ -58,6 +57,33 @@ class SweepRunner {
     return left;
   }
 
+  void run_groups(const std::vector<std::size_t>& indices) {
+    for (std::size_t from = 0; from < indices.size() && !state_.interrupted();) {
+      const int group = state_.plan.cases[indices[from]].group;
+      std::size_t to = from;
+      while (to < indices.size() && state_.plan.cases[indices[to]].group == group) ++to;
+      run_group({indices.begin() + static_cast<std::ptrdiff_t>(from),
+                 indices.begin() + static_cast<std::ptrdiff_t>(to)});
+      from = to;
+    }
+  }
+
+  /// Cases that were skipped for want of time, and that fit now that the others are done.
+  std::vector<std::size_t> affordable_after_all() {
+    const std::vector<std::size_t> refused = std::exchange(state_.refused, {});
+    for (const std::size_t index : refused) state_.reopen(index);
+    state_.revise_needs();
+    std::vector<std::size_t> again;
+    for (const std::size_t index : refused) {
+      if (state_.budget.affordable(index, state_.elapsed_s())) {
+        again.push_back(index);
+      } else {
+        state_.settle(index);
+      }
+    }
+    return again;
+  }
+
   void run_group(const std::vector<std::size_t>& indices) {
     state_.revise_needs();
     std::vector<Record> rows;
@@ -69,12 +95,20 @@ class SweepRunner {
       rows = group.rows();
       samples = group.samples();
     }
-    for (const Record& row : rows) count(row.status);
-    if (state_.options.finished && !rows.empty()) {
-      const run::PhaseTimer timer(state_.outcome.phases.files_s);
-      state_.options.finished(rows, samples);
+    if (second_chance_) {
+      // That they were skipped is known already.
+      std::erase_if(rows, [](const Record& row) { return row.status == RowStatus::skipped; });
+      state_.outcome.skipped -= static_cast<std::int64_t>(rows.size());
     }
+    for (const Record& row : rows) count(row.status);
+    if (!rows.empty()) deliver(rows, samples);
     if (!samples.empty() && !state_.interrupted()) check_clock();
+  }
+
+  void deliver(const std::vector<Record>& rows, const std::vector<SampleRow>& samples) {
+    if (!state_.options.finished) return;
+    const run::PhaseTimer timer(state_.outcome.phases.files_s);
+    state_.options.finished(rows, samples);
   }
 
   void count(RowStatus status) {
@@ -127,6 +161,7 @@ class SweepRunner {
   }
 
   run::SweepState state_;
+  bool second_chance_ = false;  ///< What is run now was skipped before.
 };
 
 }  // namespace

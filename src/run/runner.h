@@ -18,7 +18,7 @@ struct RunProgress {
   std::int64_t done = 0;
   std::int64_t total = 0;
   std::string current;  ///< "flash N=4096 T=2".
-  std::string phase;    ///< verify, pilot, sample
+  std::string phase;    ///< verify, pilot, sample; again: on a later visit
   double elapsed_s = 0;
   double remaining_s = 0;
 };
@@ -30,6 +30,8 @@ struct RunOptions {
   const std::atomic<bool>* interrupted = nullptr;
   std::function<void(const RunProgress&)> progress;
   /// Called with the finished rows of a group (or what an interrupt left of it), in plan order.
+  /// Once all groups had their turn, it may be called again with rows that take the place of
+  /// earlier ones of the same case, and with the samples that were added.
   std::function<void(const std::vector<Record>&, const std::vector<SampleRow>&)> finished;
 };
 
@@ -50,7 +52,8 @@ struct RunOutcome {
   std::int64_t ok = 0, skipped = 0, failed = 0, timeout = 0, out_of_memory = 0;
   bool interrupted = false;
   double wall_s = 0;
-  double timed_s = 0;  ///< Spent inside timed samples.
+  double timed_s = 0;       ///< Spent inside timed samples.
+  std::int64_t visits = 0;  ///< Returns to cases whose intervals were wide, at the end.
   PhaseTimes phases;
   /// One-thread multiply-add peak between groups, lowest, relative to the ceilings; 1 when it was
   /// not looked at.
@@ -59,7 +62,8 @@ struct RunOutcome {
 };
 
 /// Runs everything. Failures of single cases are rows, not errors. The sweep's budget covers
-/// verification, pilots and samples; cases whose minimum does not fit any more are skipped rows. An
+/// verification, pilots and samples; cases whose minimum does not fit any more are skipped rows.
+/// What is left at the end goes first to such cases, then to those with the widest intervals. An
 /// interrupt is honoured between samples and between cases: cases with samples become rows that
 /// say so (stop_reason is then empty), the others are not reported.
 RunOutcome run_sweep(const SweepPlan& plan, const Ceilings& ceilings, const RunOptions& options);

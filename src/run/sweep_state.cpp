@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <map>
 #include <tuple>
 
@@ -43,14 +44,21 @@ void SweepState::settle(std::size_t index) {
   ++done;
 }
 
+void SweepState::reopen(std::size_t index) {
+  touched[index] = false;
+  budget.reopen(index);
+  --done;
+}
+
 void SweepState::tell(std::size_t index, const char* phase) {
   constexpr double kInterval_s = 0.05;
   if (!options.progress) return;
   const double now_s = elapsed_s();
   if (last_told_s_ >= 0 && now_s - last_told_s_ < kInterval_s) return;
   last_told_s_ = now_s;
-  options.progress(
-      {done, total, case_label(plan.cases[index]), phase, now_s, budget.expected_left_s(now_s)});
+  const double left_s =
+      outcome.visits > 0 ? std::max(budget.left_s(now_s), 0.0) : budget.expected_left_s(now_s);
+  options.progress({done, total, case_label(plan.cases[index]), phase, now_s, left_s});
 }
 
 void SweepState::revise_needs() {

@@ -9,6 +9,7 @@
 #include "measure/schedule.h"
 #include "run/arena_pool.h"
 #include "run/forecast.h"
+#include "run/measured_case.h"
 #include "run/runner.h"
 
 namespace attnbench::run {
@@ -21,6 +22,8 @@ class SweepState {
   bool interrupted() const { return options.interrupted != nullptr && *options.interrupted; }
   /// The case needs no more time and counts as done.
   void settle(std::size_t index);
+  /// A skipped case gets another chance.
+  void reopen(std::size_t index);
   /// Tells the progress callback where the sweep is, at most some twenty times a second.
   void tell(std::size_t index, const char* phase);
   /// New estimates for all cases that have not been touched.
@@ -36,6 +39,9 @@ class SweepState {
   Forecast forecast;
   measure::SweepBudget budget;
   std::vector<bool> touched;  ///< Settled, or being measured: estimates come from its own calls.
+  std::vector<MeasuredCase> measured;  ///< Of this sweep's cases those that ran out of time.
+  std::vector<MeasuredBatch> batches;  ///< In the order of their turns.
+  std::vector<std::size_t> refused;    ///< Cases that were skipped for want of time.
   RunOutcome outcome;
   std::int64_t total = 0;
   std::int64_t done = 0;

@@ -65,7 +65,8 @@ class RunDirectoryTest : public ::testing::Test {
   void leave_unfinished_run() {
     RunDirectory directory = open(Existing::refuse);
     ASSERT_TRUE(directory.write_manifest(manifest_of()));
-    const Record flash = row_of("flash");
+    Record flash = row_of("flash");
+    flash.samples = 2;
     const Record failed = row_of("hyena", RowStatus::timeout);
     std::vector<SampleRow> samples = samples_of(flash, 2);
     samples.push_back(samples_of(failed, 1)[0]);
@@ -262,7 +263,8 @@ TEST_F(RunDirectoryTest, AKilledRunKeepsEveryFinishedCase) {
     auto directory = RunDirectory::create(path(), Existing::refuse);
     if (!directory || !directory->write_manifest(manifest_of())) _exit(1);
     for (int i = 0; i < 100000; ++i) {
-      const Record record = row_of("variant-" + std::to_string(i));
+      Record record = row_of("variant-" + std::to_string(i));
+      record.samples = kSamples;
       if (!directory->append({record}, samples_of(record, kSamples))) _exit(1);
     }
     _exit(0);
@@ -352,11 +354,47 @@ TEST_F(RunDirectoryTest, ReplacesTheManifest) {
   EXPECT_TRUE(read_manifest(directory.file("manifest.json"))->complete);
 }
 
-TEST_F(RunDirectoryTest, RowsOfAFinishedCaseAreNeverReplaced) {
+TEST_F(RunDirectoryTest, NothingWorseTakesThePlaceOfAFinishedCase) {
   RunDirectory directory = open(Existing::refuse);
   ASSERT_TRUE(directory.append({row_of("flash")}, {}));
   ASSERT_TRUE(directory.append({row_of("flash", RowStatus::failed)}, {}));
   EXPECT_EQ(variants_in(rows_on_disk()), (std::vector<std::string>{"flash:ok", "flash:failed"}));
+}
+
+TEST_F(RunDirectoryTest, ARowWithMoreSamplesTakesThePlaceOfTheEarlierOne) {
+  RunDirectory directory = open(Existing::refuse);
+  Record flash = row_of("flash");
+  flash.samples = 2;
+  const std::vector<SampleRow> two = samples_of(flash, 2);
+  ASSERT_TRUE(directory.append({flash, row_of("full", RowStatus::skipped)}, two));
+  ASSERT_TRUE(directory.append({row_of("local")}, {}));
+  flash.samples = 5;
+  flash.time_median_s = 0.25;
+  ASSERT_TRUE(directory.append({flash, row_of("full")}, samples_of(flash, 3)));
+  const auto rows = rows_on_disk();
+  EXPECT_EQ(variants_in(rows), (std::vector<std::string>{"flash:ok", "full:ok", "local:ok"}));
+  EXPECT_EQ(rows.at(0).samples, 5);
+  EXPECT_EQ(rows[0].time_median_s, 0.25);
+  EXPECT_EQ(samples_on_disk().size(), 5u);
+}
+
+TEST_F(RunDirectoryTest, SamplesThatAKillKeptOutOfTheirRowAreDropped) {
+  Record flash = row_of("flash");
+  flash.samples = 2;
+  {
+    RunDirectory directory = open(Existing::refuse);
+    ASSERT_TRUE(directory.write_manifest(manifest_of()));
+    ASSERT_TRUE(directory.append({flash}, samples_of(flash, 2)));
+    const std::string before = scratch_.read(name("summary.csv"));
+    flash.samples = 6;
+    ASSERT_TRUE(directory.append({flash}, samples_of(flash, 4)));
+    scratch_.write(name("summary.csv"), before);  // The kill came between the two files.
+  }
+  EXPECT_EQ(samples_on_disk().size(), 6u);
+  RunDirectory directory = open(Existing::resume);
+  ASSERT_TRUE(directory.load_for_resume(kConfig, ""));
+  EXPECT_EQ(rows_on_disk().at(0).samples, 2);
+  EXPECT_EQ(samples_on_disk().size(), 2u);
 }
 
 }  // namespace

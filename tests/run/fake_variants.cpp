@@ -5,6 +5,7 @@
 #include <stdexcept>
 
 #include "attention/reference.h"
+#include "run/simulated_clock.h"
 
 namespace attnbench::run_test {
 namespace {
@@ -21,6 +22,7 @@ class FakePlan final : public Plan {
         (behaviour_.throws_when != nullptr && *behaviour_.throws_when)) {
       throw std::runtime_error("the fake broke");
     }
+    if (behaviour_.call_s) pass(behaviour_.call_s(call));
     if (behaviour_.interrupts != nullptr && call == behaviour_.interrupts_at) {
       *behaviour_.interrupts = true;
     }
@@ -68,7 +70,8 @@ Cost FakeVariant::cost(const Problem& problem, const ParamValues&, int) const {
 
 Result<std::unique_ptr<Plan>> FakeVariant::prepare(const Problem& problem, const ParamValues&,
                                                    const AuxSet&) const {
-  if (behaviour_.unpreparable) throw std::bad_alloc();
+  const bool again = ++*prepared_ > 1;
+  if (behaviour_.unpreparable || (behaviour_.unpreparable_again && again)) throw std::bad_alloc();
   return std::unique_ptr<Plan>(std::make_unique<FakePlan>(problem, behaviour_, calls_));
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -26,7 +27,9 @@ struct Behaviour {
   std::atomic<bool>* interrupts = nullptr;         ///< Set in call `interrupts_at`.
   int interrupts_at = 0;
   Exactness exactness = Exactness::exact;
-  double reference_offset = 0;  ///< Its definition is softmax attention plus this.
+  double reference_offset = 0;             ///< Its definition is softmax attention plus this.
+  std::function<double(int)> call_s = {};  ///< Of simulated time, by the number of the call.
+  bool unpreparable_again = false;         ///< prepare() throws bad_alloc after the first time.
 };
 
 /// Softmax attention, slowly, through a workspace; counts its calls.
@@ -49,6 +52,7 @@ class FakeVariant final : public SoftmaxVariant {
   VariantInfo info_;
   Behaviour behaviour_;
   std::shared_ptr<int> calls_ = std::make_shared<int>(0);
+  std::shared_ptr<int> prepared_ = std::make_shared<int>(0);
   std::shared_ptr<std::atomic<int>> references_ = std::make_shared<std::atomic<int>>(0);
 };
 
