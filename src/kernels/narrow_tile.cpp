@@ -13,6 +13,7 @@
 #include "kernels/logit_terms-inl.h"
 #include "kernels/narrow_tile.h"
 #include "kernels/op_count.h"
+#include "kernels/upcoming.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace attnbench::kernels {
@@ -70,7 +71,8 @@ HWY_INLINE void store_four_sums([[maybe_unused]] D d, const hn::Vec<D>* x, float
 /// scores[lane][j] = q[lane] . k[j] for lanes [first, first + L), a few keys at a time.
 template <int L>
 HWY_INLINE void narrow_score_lanes(const float* k, std::ptrdiff_t k_stride, std::ptrdiff_t keys,
-                                   std::ptrdiff_t dim, int first, const NarrowBuffers& b) {
+                                   std::ptrdiff_t dim, int first, const NarrowBuffers& b,
+                                   const RowsAhead& ahead) {
   const hn::ScalableTag<float> d;
   using Vec = hn::Vec<decltype(d)>;
   // One query has little to do for each key, and two rows at a time then arrive faster than four.
@@ -81,6 +83,7 @@ HWY_INLINE void narrow_score_lanes(const float* k, std::ptrdiff_t k_stride, std:
   const auto tail = hn::FirstN(d, static_cast<std::size_t>(dim - whole));
   const float* queries = b.q + first * b.q_stride;
   for (std::ptrdiff_t j = 0; j < keys; j += kKeys) {
+    ahead.fetch(j, j + kKeys);
     // Beyond the last key it is taken again; what comes of it is overwritten.
     const float* rows[kKeys];
 #pragma GCC unroll 4
@@ -124,13 +127,14 @@ HWY_INLINE void narrow_score_lanes(const float* k, std::ptrdiff_t k_stride, std:
 /// lanes, and from the nearest cache for the others.
 template <int L>
 HWY_INLINE void narrow_scores(const float* k, std::ptrdiff_t k_stride, std::ptrdiff_t keys,
-                              std::ptrdiff_t dim, const NarrowBuffers& b) {
+                              std::ptrdiff_t dim, const NarrowBuffers& b, RowsAhead ahead) {
   int lane = 0;
   for (; lane + kScoreLanes <= L; lane += kScoreLanes) {
-    narrow_score_lanes<kScoreLanes>(k, k_stride, keys, dim, lane, b);
+    narrow_score_lanes<kScoreLanes>(k, k_stride, keys, dim, lane, b, ahead);
+    ahead.count = 0;
   }
   if constexpr (L % kScoreLanes > 0) {
-    narrow_score_lanes<L % kScoreLanes>(k, k_stride, keys, dim, lane, b);
+    narrow_score_lanes<L % kScoreLanes>(k, k_stride, keys, dim, lane, b, ahead);
   }
 }
 
@@ -165,7 +169,8 @@ HWY_INLINE float narrow_softmax(float* scores, std::ptrdiff_t keys, float& maxim
 template <int L, int V>
 HWY_INLINE void narrow_value_lanes(const float* v, std::ptrdiff_t v_stride, std::ptrdiff_t keys,
                                    std::ptrdiff_t at, std::ptrdiff_t dim, int first,
-                                   const float* factor, const NarrowBuffers& b) {
+                                   const float* factor, const NarrowBuffers& b,
+                                   const RowsAhead& ahead) {
   const hn::ScalableTag<float> d;
   using Vec = hn::Vec<decltype(d)>;
   const auto lanes = static_cast<std::ptrdiff_t>(hn::Lanes(d));
@@ -184,6 +189,7 @@ HWY_INLINE void narrow_value_lanes(const float* v, std::ptrdiff_t v_stride, std:
   const auto mask = hn::FirstN(d, static_cast<std::size_t>(partial ? dim - at : lanes));
   const float* weights = b.scores + first * kKeyBlock;
   for (std::ptrdiff_t j = 0; j < keys; ++j) {
+    ahead.fetch(j, j + 1);
     const float* row = v + j * v_stride + at;
     Vec x[V];
 #pragma GCC unroll 4
@@ -210,28 +216,32 @@ HWY_INLINE void narrow_value_lanes(const float* v, std::ptrdiff_t v_stride, std:
 template <int L>
 HWY_INLINE void narrow_value_rows(const float* v, std::ptrdiff_t v_stride, std::ptrdiff_t keys,
                                   std::ptrdiff_t dim, int first, const float* factor,
-                                  const NarrowBuffers& b) {
+                                  const NarrowBuffers& b, RowsAhead ahead) {
   const hn::ScalableTag<float> d;
   const auto lanes = static_cast<std::ptrdiff_t>(hn::Lanes(d));
   std::ptrdiff_t at = 0;
   for (; at + kValueVectors * lanes <= dim; at += kValueVectors * lanes) {
-    narrow_value_lanes<L, kValueVectors>(v, v_stride, keys, at, dim, first, factor, b);
+    narrow_value_lanes<L, kValueVectors>(v, v_stride, keys, at, dim, first, factor, b, ahead);
+    ahead.count = 0;
   }
   for (; at < dim; at += lanes) {
-    narrow_value_lanes<L, 1>(v, v_stride, keys, at, dim, first, factor, b);
+    narrow_value_lanes<L, 1>(v, v_stride, keys, at, dim, first, factor, b, ahead);
+    ahead.count = 0;
   }
 }
 
 /// The weighted values of a block.
 template <int L>
 HWY_INLINE void narrow_values(const float* v, std::ptrdiff_t v_stride, std::ptrdiff_t keys,
-                              std::ptrdiff_t dim, const float* factor, const NarrowBuffers& b) {
+                              std::ptrdiff_t dim, const float* factor, const NarrowBuffers& b,
+                              RowsAhead ahead) {
   int lane = 0;
   for (; lane + kValueLanes <= L; lane += kValueLanes) {
-    narrow_value_rows<kValueLanes>(v, v_stride, keys, dim, lane, factor, b);
+    narrow_value_rows<kValueLanes>(v, v_stride, keys, dim, lane, factor, b, ahead);
+    ahead.count = 0;
   }
   if constexpr (L % kValueLanes > 0) {
-    narrow_value_rows<L % kValueLanes>(v, v_stride, keys, dim, lane, factor, b);
+    narrow_value_rows<L % kValueLanes>(v, v_stride, keys, dim, lane, factor, b, ahead);
   }
 }
 
@@ -266,12 +276,25 @@ SoftmaxState start_state(const TileJob& job, int lane) {
   return {sink, sink > kMinusInfinity ? 1.0F : 0.0F};
 }
 
+/// `next` is the block after this one, or null.
 template <int L>
-void narrow_block(const TileJob& job, const KeyBlock& block, NarrowBuffers& b) {
+void narrow_block(const TileJob& job, const KeyBlock& block, const KeyBlock* next,
+                  NarrowBuffers& b) {
   const SourceRows& source = job.sources[static_cast<std::size_t>(block.source)];
   const std::int64_t begin = block.begin;
   const std::ptrdiff_t keys = block.end - begin;
-  narrow_scores<L>(source.k + begin * source.k_stride, source.k_stride, keys, job.dim_qk, b);
+  const float* values = source.v + begin * source.v_stride;
+  // Few lanes do too little for each row: asking for more then only delays what is being read.
+  constexpr bool kAsk = L > kScoreLanes;
+  RowsAhead values_ahead, keys_ahead;
+  if (kAsk) values_ahead = {values, source.v_stride, keys, job.dim_v};
+  if (kAsk && next != nullptr) {
+    const SourceRows& then = job.sources[static_cast<std::size_t>(next->source)];
+    keys_ahead = {then.k + next->begin * then.k_stride, then.k_stride, next->end - next->begin,
+                  job.dim_qk};
+  }
+  narrow_scores<L>(source.k + begin * source.k_stride, source.k_stride, keys, job.dim_qk, b,
+                   values_ahead);
   if (job.terms != nullptr && job.terms->shape_logits()) shape_narrow_block<L>(job, block, b);
   if (job.modifier != nullptr) {
     for (int lane = 0; lane < L; ++lane) {
@@ -291,7 +314,7 @@ void narrow_block(const TileJob& job, const KeyBlock& block, NarrowBuffers& b) {
   for (int lane = 0; lane < L; ++lane) {
     factor[lane] = narrow_softmax(b.scores + lane * kKeyBlock, keys, b.maximum[lane], b.sum[lane]);
   }
-  narrow_values<L>(source.v + begin * source.v_stride, source.v_stride, keys, job.dim_v, factor, b);
+  narrow_values<L>(values, source.v_stride, keys, job.dim_v, factor, b, keys_ahead);
   count_ops(keys * L * (job.dim_qk + job.dim_v), keys * L + L);
 }
 
@@ -317,7 +340,11 @@ void narrow_tile(TileJob& job) {
   }
   list_runs(job);
   BlockCursor blocks(*job.runs);
-  for (KeyBlock block; blocks.next(block);) narrow_block<L>(job, block, b);
+  KeyBlock block, next;
+  for (bool more = blocks.next(block); more; block = next) {
+    more = blocks.next(next);
+    narrow_block<L>(job, block, more ? &next : nullptr, b);
+  }
   for (int lane = 0; lane < L; ++lane) {
     float factor = 1;
     if (job.finish) {

@@ -63,4 +63,22 @@ class Upcoming {
   std::int64_t lines_per_step_ = 0;
 };
 
+/// Rows that the step after this one reads, fetched row by row meanwhile.
+struct RowsAhead {
+  const float* rows = nullptr;  ///< Null for none.
+  std::ptrdiff_t stride = 0;
+  std::ptrdiff_t count = 0;
+  std::ptrdiff_t floats = 0;  ///< Of each row.
+
+  /// Asks for rows [begin, end).
+  void fetch(std::ptrdiff_t begin, std::ptrdiff_t end) const {
+    constexpr std::ptrdiff_t kLineFloats = 16;
+    for (std::ptrdiff_t r = begin; r < end && r < count; ++r) {
+      for (std::ptrdiff_t at = 0; at < floats; at += kLineFloats) {
+        __builtin_prefetch(rows + r * stride + at, 0, 2);
+      }
+    }
+  }
+};
+
 }  // namespace attnbench::kernels
