@@ -224,6 +224,14 @@ void reach_verdict(Growth& growth, const std::vector<FitPoint>& points,
     if (std::abs(growth.cost->last_exponent - promised) <= kAsymptote ||
         (growing && std::abs(*growing - promised) <= kAsymptote)) {
       growth.verdict = growth.cost->verdict;
+      const std::string promised_law = declared->text();
+      if (growth.verdict == Verdict::agrees && growth.law != kUndetermined &&
+          growth.law != promised_law) {
+        add_note(growth.note,
+                 fmt::format("the times follow the declared cost, which grows as {} at the longest "
+                             "lengths; over all of them that looks like {}",
+                             promised_law, growth.law));
+      }
       return;
     }
     add_note(growth.note, fmt::format("the cost function itself grows as N^{:.2f} at the longest "

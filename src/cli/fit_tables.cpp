@@ -116,8 +116,11 @@ std::string growth_notes(const FitReport& report, const Names& names, const std:
     const Series& series = report.series[i];
     if (series.problem != problem) continue;
     const std::string who = fmt::format("{} T={}", names.of(series), series.axes.threads);
-    append_notes(out, who, "time", report.fits[i].time);
-    append_notes(out, who, "workspace", report.fits[i].workspace);
+    const Growth &time = report.fits[i].time, &workspace = report.fits[i].workspace;
+    const bool alike = time.note == workspace.note && time.breaks.empty() &&
+                       workspace.breaks.empty() && time.lengths > 0 && workspace.lengths > 0;
+    append_notes(out, who, alike ? "time and workspace" : "time", time);
+    if (!alike) append_notes(out, who, "workspace", workspace);
   }
   return out;
 }

@@ -116,6 +116,24 @@ TEST(Growth, AgreementIsJudgedOnTheCostFunction) {
   EXPECT_NE(growth.law, "N^2");
 }
 
+// A cost whose own growth settles at N only slowly.
+TEST(Growth, ALawThatTheCostLooksLikeIsSaidToBeNone) {
+  const auto flops = [](double n) { return n * std::log(n); };
+  GrowthInput input = input_of(doubling(256, 7), flops, "N", 0.002);
+  add_cost(input, "performed_flops", flops);
+  const Growth growth = analyse_growth(input);
+  EXPECT_EQ(growth.verdict, Verdict::agrees) << growth.note;
+  EXPECT_EQ(growth.law, "N log N");
+  EXPECT_NE(growth.note.find("grows as N at the longest lengths; over all of them that looks like "
+                             "N log N"),
+            std::string::npos)
+      << growth.note;
+  GrowthInput plain = input_of(
+      doubling(256, 5), [](double n) { return n; }, "N");
+  add_cost(plain, "performed_flops", [](double n) { return n; });
+  EXPECT_EQ(analyse_growth(plain).note, "");
+}
+
 TEST(Growth, ACostThatDoesNotFollowTheLawExcusesNothing) {
   GrowthInput input = input_of(doubling(256, 7), square, "N");
   add_cost(input, "performed_flops", [](double n) { return n * n; });
