@@ -8,6 +8,9 @@
 #include <string>
 #include <vector>
 
+#include "record/example.h"
+#include "record/reader.h"
+#include "record/run_directory.h"
 #include "run/fake_variants.h"
 #include "run/simulated_clock.h"
 
@@ -179,6 +182,53 @@ TEST_F(FinalPhase, KeepsWhatWasMeasuredWhenInterrupted) {
     more += row.samples > got.first.at(name).samples ? 1 : 0;
   }
   EXPECT_GE(more, 1U);
+}
+
+/// What the files of a run hold: every row has its samples.
+void expect_consistent(const std::string& folder, std::size_t rows_expected) {
+  const auto rows = read_summary(folder + "/summary.csv");
+  const auto samples = read_samples(folder + "/samples.csv");
+  ASSERT_TRUE(rows && samples);
+  EXPECT_EQ(rows->size(), rows_expected);
+  std::map<std::string, std::int64_t> counts;
+  for (const SampleRow& sample : *samples) ++counts[sample.case_id];
+  for (const Record& row : *rows) EXPECT_EQ(row.samples, counts[row.case_id()]);
+}
+
+TEST_F(FinalPhase, IsInTheFilesAfterEachVisitAndAResumedRunLeavesItThere) {
+  const testing::ScratchDirectory scratch;
+  const std::string folder = scratch.file("run");
+  Manifest manifest;
+  manifest.config_toml = "same";
+  std::atomic<bool> stop{false};
+  int deliveries = 0;
+  {
+    auto directory = RunDirectory::create(folder, RunDirectory::Existing::refuse);
+    ASSERT_TRUE(directory && directory->write_manifest(manifest));
+    const SimulatedClock clock;
+    RunOptions options = options_of(22);
+    options.interrupted = &stop;
+    options.finished = [&](const std::vector<Record>& rows, const std::vector<SampleRow>& samples) {
+      ASSERT_TRUE(directory->append(rows, samples));
+      constexpr int kGroups = 3;
+      if (++deliveries < kGroups) return;
+      expect_consistent(folder, 6);
+      stop = deliveries == kGroups + 1;
+    };
+    EXPECT_TRUE(run_sweep(plan(), Ceilings{}, options).interrupted);
+  }
+  EXPECT_EQ(deliveries, 4) << "three groups and one visit";
+  auto directory = RunDirectory::create(folder, RunDirectory::Existing::resume);
+  ASSERT_TRUE(directory);
+  const auto state = directory->load_for_resume("same", "");
+  ASSERT_TRUE(state) << state.error().message;
+  EXPECT_EQ(state->done_case_ids.size(), 6U);
+  RunOptions options = options_of(22);
+  options.done_case_ids = state->done_case_ids;
+  const Kept rest = sweep(plan(), options);
+  EXPECT_TRUE(rest.last.empty());
+  EXPECT_EQ(rest.outcome.visits, 0);
+  expect_consistent(folder, 6);
 }
 
 TEST_F(FinalPhase, ACaseThatFailsOnAReturnKeepsItsRounds) {
