@@ -30,8 +30,10 @@ class SweepRunner {
     run_groups(left);
     second_chance_ = true;
     run_groups(affordable_after_all());
-    run::spend_what_is_left(
-        state_, [this](const auto& rows, const auto& samples) { deliver(rows, samples); });
+    run::spend_what_is_left(state_, [this](const auto& rows, const auto& samples) {
+      deliver(rows, samples);
+      if (!state_.interrupted()) check_clock();
+    });
     RunOutcome& outcome = state_.outcome;
     outcome.interrupted = state_.interrupted();
     outcome.wall_s = state_.elapsed_s();
