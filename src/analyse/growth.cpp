@@ -185,17 +185,40 @@ std::optional<CostAgreement> fit_cost(const std::vector<FitPoint>& points, const
   return agreement;
 }
 
-/// Judges the law itself: the power of value = c + a * law^q, or for a law that is constant the
-/// exponent of N.
-Verdict judge_law(const std::vector<FitPoint>& points, const GrowthLaw& law) {
+/// The power of value = c + a * law^q, or for a law that is constant the exponent of N; each with
+/// what it is where the law holds.
+struct LawPower {
+  std::optional<Interval> interval;
+  double expected = 1;
+};
+
+LawPower power_of_law(const std::vector<FitPoint>& points, const GrowthLaw& law) {
+  LawPower power;
+  std::optional<PowerFit> fit;
   if (law.constant()) {
-    const auto fit = fit_power(points, {.intercept = false});
-    return fit ? judge(interval_of(*fit), 0) : Verdict::undetermined;
+    power.expected = 0;
+    fit = fit_power(points, {.intercept = false});
+  } else {
+    std::vector<FitPoint> against = points;
+    for (FitPoint& point : against) point.x = std::exp(law.log_value(point.x));
+    fit = fit_power(against);
   }
-  std::vector<FitPoint> against = points;
-  for (FitPoint& point : against) point.x = std::exp(law.log_value(point.x));
-  const auto fit = fit_power(against);
-  return fit ? judge(interval_of(*fit), 1) : Verdict::undetermined;
+  if (fit) power.interval = interval_of(*fit);
+  return power;
+}
+
+/// Says what a verdict rests on that is no agreement.
+void explain(Growth& growth, const std::string& base, const std::optional<Interval>& power) {
+  if (growth.verdict == Verdict::agrees) return;
+  if (!power) {
+    add_note(growth.note, "no interval to judge the growth by");
+    return;
+  }
+  add_note(growth.note,
+           fmt::format("grows as {} to the power of {}{:.2f} to {}{:.2f}{}", base,
+                       power->low <= kLeastExponent ? "<" : "", power->low,
+                       power->high >= kMostExponent ? ">" : "", power->high,
+                       growth.verdict == Verdict::undetermined ? ": too wide to tell" : ""));
 }
 
 void reach_verdict(Growth& growth, const std::vector<FitPoint>& points,
@@ -232,13 +255,16 @@ void reach_verdict(Growth& growth, const std::vector<FitPoint>& points,
                              "lengths; over all of them that looks like {}",
                              promised_law, growth.law));
       }
+      explain(growth, "the declared cost", growth.cost->power_interval);
       return;
     }
     add_note(growth.note, fmt::format("the cost function itself grows as N^{:.2f} at the longest "
                                       "lengths, so the law is judged alone",
                                       growth.cost->last_exponent));
   }
-  growth.verdict = judge_law(points, *declared);
+  const LawPower power = power_of_law(points, *declared);
+  growth.verdict = judge(power.interval, power.expected);
+  explain(growth, declared->constant() ? "N" : declared->text(), power.interval);
 }
 
 /// Steps of the residuals, against the cost's fit where it describes the curve better than a power.

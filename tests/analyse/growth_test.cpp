@@ -54,6 +54,19 @@ TEST(Growth, FasterAndSlowerThanDeclared) {
   EXPECT_EQ(analyse_growth(input_of(doubling(256, 7), line, "N")).verdict, Verdict::agrees);
 }
 
+TEST(Growth, SaysWhatAVerdictRestsOnThatIsNoAgreement) {
+  const auto note_of = [](const GrowthInput& input) { return analyse_growth(input).note; };
+  const std::string slower = note_of(input_of(doubling(256, 7), square, "N"));
+  EXPECT_NE(slower.find("grows as N to the power of 1.9"), std::string::npos) << slower;
+  EXPECT_EQ(slower.find("too wide"), std::string::npos) << slower;
+  EXPECT_EQ(note_of(input_of(doubling(256, 7), square, "N^2")), "");
+  GrowthInput wild = input_of(doubling(256, 5), square, "N^2", 0.3);
+  add_cost(wild, "performed_flops", square);
+  ASSERT_EQ(analyse_growth(wild).verdict, Verdict::undetermined);
+  EXPECT_NE(note_of(wild).find("grows as the declared cost to the power of"), std::string::npos);
+  EXPECT_NE(note_of(wild).find("too wide to tell"), std::string::npos) << note_of(wild);
+}
+
 TEST(Growth, TooFewLengthsOrTooNarrowARangeIsUndetermined) {
   const Growth few = analyse_growth(input_of({256, 1024, 4096, 16384}, square, "N^2", 0));
   EXPECT_EQ(few.law, "undetermined");
