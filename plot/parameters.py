@@ -1,4 +1,4 @@
-"""Error against a swept parameter (features, rank, k) at fixed N."""
+"""Error against a swept parameter (features, rank, k, window) at fixed N."""
 
 from __future__ import annotations
 
@@ -38,6 +38,12 @@ class Panel:
     variant: str
     parameter: str
     lines: list[Line]
+    own_mask: bool = False  # The yardstick is softmax attention under the variant's own mask.
+
+    @property
+    def title(self) -> str:
+        title = f"{plain(self.variant, 24)}: {plain(self.parameter, 24)}"
+        return f"{title}, under its mask" if self.own_mask else title
 
 
 def _params(text: str) -> dict[str, str]:
@@ -53,12 +59,13 @@ def _value(text: str | None) -> float | None:
 
 
 def panels_of(group: ProblemGroup) -> list[Panel]:
-    """One per approximate variant and number that is swept, on the fewest threads."""
+    """One per variant that is not exact and number that is swept, on the fewest threads; those of
+    masks last, whose error is that of rounding whatever they leave out."""
     panels = []
     for variant in dict.fromkeys(s.variant for s in group.series):
         sets = [(s, _params(s.params)) for s in group.series if s.variant == variant]
-        # An exact variant's error is rounding, and a window's is under its own mask.
-        if sets[0][0].exactness != "approximate":
+        exactness = sets[0][0].exactness
+        if exactness not in ("approximate", "exact-under-mask"):
             continue
         for name in sorted({n for _, p in sets for n in p}):
             swept = [(s, p, _value(p.get(name))) for s, p in sets]
@@ -67,8 +74,8 @@ def panels_of(group: ProblemGroup) -> list[Panel]:
                 continue
             lines = _lines(group, name, swept)
             if any(len(line.points) > 1 for line in lines):
-                panels.append(Panel(variant, name, lines))
-    return panels[:MOST_PANELS]
+                panels.append(Panel(variant, name, lines, exactness == "exact-under-mask"))
+    return sorted(panels, key=lambda panel: panel.own_mask)[:MOST_PANELS]
 
 
 def _lines(group: ProblemGroup, name: str, swept) -> list[Line]:
@@ -111,19 +118,21 @@ def _errors(entries: list[tuple[float, Series]], length: int, threads: int):
 
 
 def draw_parameters(group: ProblemGroup, run: Run) -> Figure | str:
-    """One panel per swept parameter of an approximate variant. A string says why there is none."""
+    """One panel per swept parameter of what is not exact. A string says why there is none."""
     panels = panels_of(group)
     if not panels:
-        return "no approximate variant was run with several values of a parameter"
+        return "no approximate or masked variant was run with several values of a parameter"
     inputs = sorted({row.text["input"] for row in group.rows()})
     labels = [line.label[:34] for panel in panels for line in panel.lines]
+    own_mask = ["Under its mask: the error of a window or pattern is against softmax attention "
+                "under that pattern; it is rounding, and says nothing about the keys left out."]
     sheet = make_sheet(
         page_text(group, run, "Error against parameter", [
             f"Error: relative L2 distance to float64 softmax attention under the same mask, on "
             f"{plain(', '.join(inputs))} input; other inputs give other errors. Above the dashed "
             "line of its length a variant has learnt nothing that answering mean(V) would not say."
-        ] + unmeasured.notes(group)),
-        [f"{plain(p.variant, 24)}: {plain(p.parameter, 24)}" for p in panels],
+        ] + own_mask * any(p.own_mask for p in panels) + unmeasured.notes(group)),
+        [panel.title for panel in panels],
         Grid(gutter_for(labels), panel_height_for(max(len(p.lines) for p in panels), 0)), 1)
     for axis, panel in zip(sheet.axes, panels):
         _draw_panel(sheet, axis, panel)

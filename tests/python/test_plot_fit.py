@@ -178,17 +178,26 @@ def swept(lengths=(512, 1024)):
     return rows
 
 
-def test_parameters_are_swept_numbers_of_approximations(tmp_path):
+def test_parameters_are_swept_numbers_of_what_is_not_exact(tmp_path):
     run = load_run(write_run(tmp_path / "run", swept(), manifest()))
     (group,) = problems.split_problems(run)
     panels = parameters.panels_of(group)
-    assert [(p.variant, p.parameter) for p in panels] == [("performer", "features"),
-                                                         ("linformer", "rank")]
+    assert [(p.variant, p.parameter) for p in panels] == [
+        ("performer", "features"), ("linformer", "rank"), ("local", "left")]
+    assert [panel.own_mask for panel in panels] == [False, False, True]
     assert [line.label for line in panels[0].lines] == ["N=512", "N=1024"]
     assert panels[0].lines[0].points == [(m, 5 / m**0.5) for m in (32.0, 64.0, 128.0)]
     figure = drawn("parameters", run, group)
     assert "exact, up to float32 rounding" in texts(figure.axes[1])
     assert "exact, up to float32 rounding" not in texts(figure.axes[0])
+    assert "exact, up to float32 rounding" in texts(figure.axes[2])
+    assert "local: left, under its mask" in texts(figure)
+    assert "about the keys left out" in " ".join(" ".join(texts(figure)).split())
+    approximate = [each for each in swept() if each["variant"] != "local"]
+    run = load_run(write_run(tmp_path / "without", approximate, manifest()))
+    (group,) = problems.split_problems(run)
+    words = " ".join(texts(drawn("parameters", run, group))).split()
+    assert "the keys left out" not in " ".join(words) and "linformer: rank" in " ".join(words)
 
 
 def test_charts_are_left_out_with_a_reason(tmp_path, attnbench):
@@ -202,7 +211,7 @@ def test_charts_are_left_out_with_a_reason(tmp_path, attnbench):
                    "exponents: no series was measured at two lengths",
                    "crossovers: no two series have two lengths in common",
                    "efficiency: only one thread count was run",
-                   "parameters: no approximate variant"):
+                   "parameters: no approximate or masked variant"):
         assert f"not drawn: {reason}" in done.stderr
     assert done.stdout.split() == [str(path / "pareto.svg")]
     assert (path / "fit.json").is_file() and (path / "fit.csv").is_file()
