@@ -251,8 +251,8 @@ void reach_verdict(Growth& growth, const std::vector<FitPoint>& points,
       if (growth.verdict == Verdict::agrees && growth.law != kUndetermined &&
           growth.law != promised_law) {
         add_note(growth.note,
-                 fmt::format("the times follow the declared cost, which grows as {} at the longest "
-                             "lengths; over all of them that looks like {}",
+                 fmt::format("agrees with the declared cost, which grows as {} at the longest "
+                             "lengths; over all of them {} fits best",
                              promised_law, growth.law));
       }
       explain(growth, "the declared cost", growth.cost->power_interval);
