@@ -17,6 +17,9 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cstdlib>
+#include <optional>
+#include <utility>
 
 #include "attention/inputs.h"
 #include "attention/registry.h"
@@ -34,9 +37,11 @@ struct Blocks {
   std::int64_t side = 0;  ///< Blocks of the window on each side of the own one.
   std::int64_t globals = 0;
   std::int64_t random = 0;
-  std::int64_t count = 0;  ///< nb.
-  std::int64_t whole = 0;  ///< Blocks that are not cut short by the end of the keys.
+  std::int64_t count = 0;         ///< nb.
+  std::int64_t whole = 0;         ///< Blocks that are not cut short by the end of the keys,
+  std::int64_t whole_in_all = 0;  ///< nor by the length of any batch row.
   bool causal = false;
+  bool operator==(const Blocks&) const = default;
 
   std::int64_t random_rows() const { return std::max<std::int64_t>(count - 2 * globals, 0); }
   bool is_global(std::int64_t block_index) const {
@@ -56,26 +61,41 @@ Blocks blocks_of(const Problem& p, const ParamValues& params) {
   blocks.random = params.integer("random");
   blocks.count = kernels::block_count(p, blocks.block);
   blocks.whole = p.seq_k / blocks.block;
+  blocks.whole_in_all = blocks.whole;
+  for (const std::int64_t length : p.key_lengths) {
+    blocks.whole_in_all = std::min(blocks.whole_in_all, length / blocks.block);
+  }
   blocks.causal = p.causal;
   return blocks;
 }
 
 /// Distinct whole blocks that the row would not read otherwise (before the window when causal), and
-/// its own block where there are fewer than r: so the number of pairs does not depend on the draw.
+/// its own block where there are fewer than r. Of blocks that a key length cuts short there are as
+/// many as of the others, whatever the seed: so the number of pairs does not depend on the draw.
 void draw_row(const Blocks& blocks, std::uint64_t seed, std::int64_t row,
               std::vector<std::int64_t>& chosen) {
-  const CounterRng rng(seed, "random_blocks");
-  const std::int64_t limit = std::min(blocks.count - blocks.globals, blocks.whole);
-  const std::int64_t before =
-      std::max<std::int64_t>(std::min(row - blocks.side, blocks.whole) - blocks.globals, 0);
-  const std::int64_t after =
-      blocks.causal ? 0 : std::max<std::int64_t>(limit - (row + blocks.side + 1), 0);
-  const std::int64_t wanted = std::min(blocks.random, before + after);
-  draw_distinct(rng, static_cast<std::uint64_t>(row * blocks.random), wanted, before + after,
-                chosen);
-  for (std::int64_t& pick : chosen) {
-    pick += pick < before ? blocks.globals : row + blocks.side + 1 - before;
+  std::vector<std::int64_t> whole, cut;
+  const std::int64_t end =
+      std::min({blocks.count - blocks.globals, blocks.whole, blocks.causal ? row : blocks.count});
+  for (std::int64_t column = blocks.globals; column < end; ++column) {
+    if (std::abs(column - row) <= blocks.side) continue;
+    (column < blocks.whole_in_all ? whole : cut).push_back(column);
   }
+  const auto wholes = static_cast<std::int64_t>(whole.size());
+  const auto cuts = static_cast<std::int64_t>(cut.size());
+  const std::int64_t wanted = std::min(blocks.random, wholes + cuts);
+  const std::int64_t wanted_cut =
+      cuts == 0 ? 0
+                : std::clamp(wanted * cuts / (wholes + cuts),
+                             std::max<std::int64_t>(wanted - wholes, 0), cuts);
+  const auto first = static_cast<std::uint64_t>(row * blocks.random);
+  chosen.clear();
+  std::vector<std::int64_t> picks;
+  draw_distinct(CounterRng(seed, "random_blocks"), first, wanted - wanted_cut, wholes, picks);
+  for (const std::int64_t pick : picks) chosen.push_back(whole[static_cast<std::size_t>(pick)]);
+  picks.clear();
+  draw_distinct(CounterRng(0, "random_blocks"), first, wanted_cut, cuts, picks);
+  for (const std::int64_t pick : picks) chosen.push_back(cut[static_cast<std::size_t>(pick)]);
   std::ranges::sort(chosen);
   chosen.resize(static_cast<std::size_t>(blocks.random), row);
 }
@@ -92,10 +112,17 @@ class RandomBlocks {
     }
   }
 
+  /// Whether row() gives the same; those that were given are not told apart.
+  bool is_drawn_as(const RandomBlocks& other) const {
+    return given_.empty() && other.given_.empty() && seed_ == other.seed_ &&
+           blocks_ == other.blocks_;
+  }
+
   /// Of one row of random_blocks.
   const std::vector<std::int64_t>& row(std::int64_t random_row) {
     if (given_.empty()) {
-      draw_row(blocks_, seed_, random_row + blocks_.globals, chosen_);
+      if (drawn_row_ != random_row) draw_row(blocks_, seed_, random_row + blocks_.globals, chosen_);
+      drawn_row_ = random_row;
       return chosen_;
     }
     // Numbers of one width, each with a separator after it.
@@ -119,8 +146,9 @@ class RandomBlocks {
   }
 
  private:
-  const Blocks& blocks_;
+  Blocks blocks_;
   std::uint64_t seed_ = 1;
+  std::int64_t drawn_row_ = -1;  ///< That chosen_ holds, where rows are drawn.
   std::string_view given_;
   std::vector<std::int64_t> chosen_;
 };
@@ -191,8 +219,15 @@ class BigBird final : public SoftmaxVariant {
     if (std::abs(row - column) <= blocks.side) return true;
     const std::int64_t r = blocks.random_row(row);
     if (r < 0) return false;
-    RandomBlocks random(blocks, params);
-    return std::ranges::find(random.row(r), column) != random.row(r).end();
+    RandomBlocks asked(blocks, params);
+    if (params.text("draw").starts_with(kGiven)) {
+      return std::ranges::find(asked.row(r), column) != asked.row(r).end();
+    }
+    // Kept for each thread: callers ask for one key of a row after the other.
+    thread_local std::optional<RandomBlocks> last;
+    if (!last || !last->is_drawn_as(asked)) last.emplace(std::move(asked));
+    const auto& row_blocks = last->row(r);
+    return std::ranges::find(row_blocks, column) != row_blocks.end();
   }
 
   Cost cost(const Problem& p, const ParamValues& params, int threads) const override {

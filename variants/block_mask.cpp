@@ -18,6 +18,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <optional>
 
 #include "attention/registry.h"
 #include "attention/sampling.h"
@@ -40,6 +41,8 @@ class DrawnBlocks {
     const std::string& seed = params.text("draw");
     if (seed != "auto") std::from_chars(seed.data(), seed.data() + seed.size(), seed_);
   }
+
+  bool operator==(const DrawnBlocks&) const = default;
 
   std::int64_t block() const { return block_; }
 
@@ -91,6 +94,25 @@ class DrawnBlocks {
   std::uint64_t seed_ = 1;
 };
 
+/// Whether a row of a drawn mask reads a block of keys. Rows are kept one per thread: callers ask
+/// for one key of a row after the other.
+bool reads_block(const DrawnBlocks& drawn, std::int64_t row, std::int64_t column) {
+  struct LastRow {
+    std::optional<DrawnBlocks> drawn;
+    std::int64_t row = 0;
+    std::vector<std::int64_t> columns;  // Ascending.
+  };
+  thread_local LastRow last;
+  if (last.drawn != drawn || last.row != row) {
+    last.columns.clear();
+    drawn.row(row, last.columns);
+    std::ranges::sort(last.columns);
+    last.drawn = drawn;
+    last.row = row;
+  }
+  return std::ranges::binary_search(last.columns, column);
+}
+
 /// All blocks under a mask from a file, else those that are drawn.
 kernels::BlockRows rows_of(const Problem& p, const ParamValues& params) {
   const DrawnBlocks drawn(p, params);
@@ -119,9 +141,7 @@ class BlockMask final : public SoftmaxVariant {
     // A position before the first key is in a block of its own kind: rounded down, not to zero.
     const std::int64_t row = position >= 0 ? position / drawn.block()
                                            : -((drawn.block() - 1 - position) / drawn.block());
-    std::vector<std::int64_t> columns;
-    drawn.row(row, columns);
-    return std::ranges::find(columns, j / drawn.block()) != columns.end();
+    return reads_block(drawn, row, j / drawn.block());
   }
 
   Cost cost(const Problem& p, const ParamValues& params, int threads) const override {

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <set>
 
 #include "evaluate.h"
 #include "kernels/op_count.h"
@@ -173,6 +174,28 @@ TEST(BigBird, RefusesWhatHasNoMeaning) {
     const auto aux = bigbird.complete_aux(problem, params, {{"random_blocks", tensor}}, 1);
     ASSERT_FALSE(aux);
     EXPECT_NE(aux.error().message.find(named_in_message), std::string::npos) << aux.error().message;
+  }
+}
+
+/// A plan knows the cost before the seed: also where key lengths cut random blocks short.
+TEST(BigBird, PerformsAsMuchWhateverTheSeed) {
+  const Variant& bigbird = named("bigbird");
+  for (const bool causal : {false, true}) {
+    Problem p = one_head(200, 200, 16);
+    p.batch = 3;
+    p.causal = causal;
+    p.key_lengths = {200, 87, 133};
+    ParamValues params = params_of(bigbird, {{"block", "8"}, {"random", "4"}});
+    const double planned = bigbird.cost(p, params, 1).performed_flops;
+    std::set<std::vector<std::int64_t>> draws;
+    for (std::uint64_t seed = 1; seed <= 12; ++seed) {
+      ParamValues drawn = params;
+      const auto aux = bigbird.complete_aux(p, drawn, {}, seed);
+      ASSERT_TRUE(aux);
+      draws.insert(aux->at("random_blocks").ints);
+      EXPECT_DOUBLE_EQ(bigbird.cost(p, drawn, 1).performed_flops, planned) << seed;
+    }
+    EXPECT_EQ(draws.size(), 12u);
   }
 }
 
