@@ -13,6 +13,7 @@
 
 #include "attention/registry.h"
 #include "attention/score_reference.h"
+#include "kernels/placed_rows.h"
 #include "kernels/scored_softmax.h"
 #include "kernels/scored_softmax_weights.h"
 
@@ -69,6 +70,8 @@ class Additive final : public Variant {
                 {"v", "[d_a]", "weights of the hidden units; normal, variance 1/d_a"},
                 {"b", "[d_a]", "bias of the hidden units; 0 when not given"}},
         .has_scale = false,
+        // Rows are projected before they meet: a rotation of both would not tell distances.
+        .takes = {{Position::sinusoidal, Position::alibi}, true, true},
         .takes_mask = true,
     };
     return info;
@@ -88,6 +91,7 @@ class Additive final : public Variant {
     cost.traffic_bytes = cost.min_bytes;
     cost.useful_flops = dense_flops(p);
     cost.workspace_bytes = work.workspace_bytes;
+    kernels::add_placed_rows_cost(p, cost);
     return cost;
   }
 
@@ -105,7 +109,7 @@ class Additive final : public Variant {
 
   Result<std::unique_ptr<Plan>> prepare(const Problem& problem, const ParamValues&,
                                         const AuxSet& aux) const override {
-    return std::unique_ptr<Plan>(std::make_unique<AdditivePlan>(problem, aux));
+    return kernels::with_placed_rows(problem, std::make_unique<AdditivePlan>(problem, aux));
   }
 
   ReferenceRows reference(const ReferenceRequest& request) const override;
@@ -117,31 +121,30 @@ ReferenceRows Additive::reference(const ReferenceRequest& request) const {
   const AuxTensor &v = request.aux.at("v"), &bias = request.aux.at("b");
   const std::int64_t hidden = v.shape[0];
   ReferenceRows result;
-  std::int64_t current = -1;
+  PlacedInputs placed(p, request.inputs);
   std::vector<std::vector<double>> projected;  // Wk k_j of the current head.
   for (const RowIndex& row : request.rows) {
-    const std::int64_t kv = row.head / p.group();
-    if (current != row.batch * p.heads_kv + kv) {
-      current = row.batch * p.heads_kv + kv;
+    placed.start_row(row);
+    if (placed.is_new_head()) {
       projected.clear();
       for (std::int64_t j = 0; j < p.key_length(row.batch); ++j) {
-        projected.push_back(
-            product64(wk.values.data(), hidden, p.dim_qk, request.inputs.k.row(row.batch, kv, j)));
+        projected.push_back(product64(wk.values.data(), hidden, p.dim_qk, placed.key(j)));
       }
     }
-    const auto query = product64(wq.values.data(), hidden, p.dim_qk,
-                                 request.inputs.q.row(row.batch, row.head, row.query));
+    const auto query = product64(wq.values.data(), hidden, p.dim_qk, placed.query());
     std::vector<double> logits(projected.size(), -INFINITY);
     for (std::size_t j = 0; j < logits.size(); ++j) {
       const auto key = static_cast<std::int64_t>(j);
       if (!mask_allows(p, row.batch, row.head, row.query, key)) continue;
-      logits[j] = mask_value(p, row.batch, row.head, row.query, key);
+      double score = 0;
       for (std::size_t a = 0; a < query.size(); ++a) {
-        logits[j] += static_cast<double>(v.values[a]) *
-                     std::tanh(query[a] + projected[j][a] + static_cast<double>(bias.values[a]));
+        score += static_cast<double>(v.values[a]) *
+                 std::tanh(query[a] + projected[j][a] + static_cast<double>(bias.values[a]));
       }
+      logits[j] = finished_logit(p, row, key, score);
     }
-    append_weighted_values(p, request.inputs, row, softmax64(logits), result.values);
+    append_weighted_values(p, request.inputs, row, softmax_with_sink(p, row, logits),
+                           result.values);
   }
   return result;
 }

@@ -17,7 +17,7 @@
 #include "attention/inputs.h"
 #include "attention/registry.h"
 #include "attention/score_reference.h"
-#include "attention/score_terms.h"
+#include "kernels/placed_rows.h"
 #include "kernels/projection.h"
 #include "kernels/tiled_plan.h"
 
@@ -86,7 +86,7 @@ class Bilinear final : public Variant {
         .aux = {{"W", "[D, D]", "score matrix; drawn as independent normal values over D"}},
         .has_scale = false,
         // Rows are projected before they meet: a rotation of both would not tell distances.
-        .takes = {{Position::alibi}, true, true},
+        .takes = {{Position::sinusoidal, Position::alibi}, true, true},
         .takes_mask = true,
     };
     return info;
@@ -124,21 +124,20 @@ class Bilinear final : public Variant {
 
   Result<std::unique_ptr<Plan>> prepare(const Problem& problem, const ParamValues&,
                                         const AuxSet& aux) const override {
-    return std::unique_ptr<Plan>(std::make_unique<BilinearPlan>(problem, aux.at("W")));
+    return kernels::with_placed_rows(problem, std::make_unique<BilinearPlan>(problem, aux.at("W")));
   }
 
   ReferenceRows reference(const ReferenceRequest& request) const override;
 };
 
 /// q^T W, in float64.
-std::vector<double> times_w(const float* q, const AuxTensor& w) {
+std::vector<double> times_w(const double* q, const AuxTensor& w) {
   const std::int64_t dim = w.shape[0];
   std::vector<double> product(static_cast<std::size_t>(dim), 0.0);
   for (std::int64_t a = 0; a < dim; ++a) {
     for (std::int64_t c = 0; c < dim; ++c) {
       product[static_cast<std::size_t>(c)] +=
-          static_cast<double>(q[a]) *
-          static_cast<double>(w.values[static_cast<std::size_t>(a * dim + c)]);
+          q[a] * static_cast<double>(w.values[static_cast<std::size_t>(a * dim + c)]);
     }
   }
   return product;
@@ -148,22 +147,18 @@ ReferenceRows Bilinear::reference(const ReferenceRequest& request) const {
   const Problem& p = request.problem;
   const AuxTensor& w = request.aux.at("W");
   ReferenceRows result;
+  PlacedInputs placed(p, request.inputs);
   for (const RowIndex& row : request.rows) {
-    const std::int64_t kv = row.head / p.group();
-    const std::vector<double> qw = times_w(request.inputs.q.row(row.batch, row.head, row.query), w);
+    placed.start_row(row);
+    const std::vector<double> qw = times_w(placed.query(), w);
     std::vector<double> logits(static_cast<std::size_t>(p.seq_k), -INFINITY);
     for (std::int64_t j = 0; j < p.seq_k; ++j) {
       if (!mask_allows(p, row.batch, row.head, row.query, j)) continue;
-      const float* k = request.inputs.k.row(row.batch, kv, j);
-      double logit = 0;
-      for (std::size_t d = 0; d < qw.size(); ++d) logit += qw[d] * static_cast<double>(k[d]);
-      logits[static_cast<std::size_t>(j)] = shaped_logit(p, logit, row.head, row.query, j) +
-                                            mask_value(p, row.batch, row.head, row.query, j);
+      logits[static_cast<std::size_t>(j)] =
+          finished_logit(p, row, j, dot64(qw.data(), placed.key(j), p.dim_qk));
     }
-    if (!p.sink.empty()) logits.push_back(p.sink[static_cast<std::size_t>(row.head)]);
-    std::vector<double> weights = softmax64(logits);
-    weights.resize(static_cast<std::size_t>(p.seq_k));  // The sink has no value.
-    append_weighted_values(p, request.inputs, row, weights, result.values);
+    append_weighted_values(p, request.inputs, row, softmax_with_sink(p, row, logits),
+                           result.values);
   }
   return result;
 }

@@ -12,6 +12,7 @@
 
 #include "attention/registry.h"
 #include "attention/score_reference.h"
+#include "kernels/placed_rows.h"
 #include "kernels/row_transform.h"
 #include "kernels/tiled_plan.h"
 
@@ -38,7 +39,7 @@ std::size_t floats(const std::array<std::int64_t, 4>& shape) {
 class ContentPlan final : public Plan {
  public:
   ContentPlan(const Problem& problem, double sharpness)
-      : problem_(problem), sharpness_(sharpness), pattern_(pattern_of(problem)) {}
+      : problem_(problem), terms_(problem), sharpness_(sharpness), pattern_(pattern_of(problem)) {}
 
   void run(const Inputs& inputs, TensorView output, Workspace& workspace,
            Executor& executor) override {
@@ -50,12 +51,14 @@ class ContentPlan final : public Plan {
                                               {inputs.k, k, problem_.key_lengths}};
     kernels::normalise_rows(rows, executor);
     const kernels::KeySource sources[] = {{k, inputs.v}};
-    kernels::tiled_softmax({problem_, sharpness_, sources, pattern_, q, output}, workspace,
-                           executor);
+    kernels::tiled_softmax(
+        {problem_, sharpness_, sources, pattern_, q, output, nullptr, terms_.if_any()}, workspace,
+        executor);
   }
 
  private:
   Problem problem_;
+  kernels::LogitTerms terms_;
   double sharpness_;
   kernels::WindowPattern pattern_;
 };
@@ -82,6 +85,8 @@ class Content final : public Variant {
                     .meaning = "beta, factor on the cosine"}},
         .aux = {},
         .has_scale = false,
+        // A rotation changes no length: cosines then tell distances.
+        .takes = ScoreOptions::all(),
         .takes_mask = true,
     };
     return info;
@@ -100,16 +105,17 @@ class Content final : public Variant {
 
   Result<std::unique_ptr<Plan>> prepare(const Problem& problem, const ParamValues& params,
                                         const AuxSet&) const override {
-    return std::unique_ptr<Plan>(std::make_unique<ContentPlan>(problem, params.real("sharpness")));
+    return kernels::with_placed_rows(
+        problem, std::make_unique<ContentPlan>(problem, params.real("sharpness")));
   }
 
   ReferenceRows reference(const ReferenceRequest& request) const override;
 };
 
-double cosine(const float* a, const float* b, std::int64_t dim) {
+double cosine(const double* a, const double* b, std::int64_t dim) {
   double product = 0, a2 = 0, b2 = 0;
   for (std::int64_t d = 0; d < dim; ++d) {
-    const double x = static_cast<double>(a[d]), y = static_cast<double>(b[d]);
+    const double x = a[d], y = b[d];
     product += x * y;
     a2 += x * x;
     b2 += y * y;
@@ -121,17 +127,17 @@ ReferenceRows Content::reference(const ReferenceRequest& request) const {
   const Problem& p = request.problem;
   const double beta = request.params.real("sharpness");
   ReferenceRows result;
+  PlacedInputs placed(p, request.inputs);
   for (const RowIndex& row : request.rows) {
-    const std::int64_t kv = row.head / p.group();
-    const float* q = request.inputs.q.row(row.batch, row.head, row.query);
+    placed.start_row(row);
     std::vector<double> logits(static_cast<std::size_t>(p.seq_k), -INFINITY);
     for (std::int64_t j = 0; j < p.seq_k; ++j) {
       if (!mask_allows(p, row.batch, row.head, row.query, j)) continue;
       logits[static_cast<std::size_t>(j)] =
-          beta * cosine(q, request.inputs.k.row(row.batch, kv, j), p.dim_qk) +
-          mask_value(p, row.batch, row.head, row.query, j);
+          finished_logit(p, row, j, beta * cosine(placed.query(), placed.key(j), p.dim_qk));
     }
-    append_weighted_values(p, request.inputs, row, softmax64(logits), result.values);
+    append_weighted_values(p, request.inputs, row, softmax_with_sink(p, row, logits),
+                           result.values);
   }
   return result;
 }

@@ -5,10 +5,11 @@
 //   sample = true:   a(i) = min {j: p_i0 + ... + p_ij > u_i},  p_i = softmax_j(scale q_i . k_j)
 //
 // Shapes: Q [B, Hq, Nq, D], K [B, Hkv, Nk, D], V [B, Hkv, Nk, Dv], u [B, Hq, Nq] in [0, 1],
-// O [B, Hq, Nq, Dv]. A sampled output is softmax attention in expectation over u.
-// Another function than softmax attention. Time grows as N^2, workspace not at all up to Nk = 4096
-// (beyond, sampling keeps Nk / 64 logits). Rows whose two best keys, or whose u and a bound of the
-// cumulated softmax, are nearer than float32 can tell are undecided in the reference.
+// O [B, Hq, Nq, Dv]. A sampled output is softmax attention in expectation over u. A sink counts
+// after the keys and has a value of zeros: a row that takes it is zero. Another function than
+// softmax attention. Time grows as N^2, workspace not at all up to Nk = 4096 (beyond, sampling
+// keeps Nk / 64 logits). Rows whose two best keys, or whose u and a bound of the cumulated softmax,
+// are nearer than float32 can tell are undecided in the reference.
 //
 // Source: Xu et al. 2015, "Show, Attend and Tell", arXiv 1502.03044, section 4.1 (stochastic hard
 // attention).
@@ -16,11 +17,11 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 
 #include "attention/inputs.h"
 #include "attention/registry.h"
 #include "attention/score_reference.h"
+#include "kernels/placed_rows.h"
 #include "kernels/scored_softmax_choice.h"
 
 namespace attnbench {
@@ -74,6 +75,8 @@ class Hard final : public Variant {
             {{"u", "[B, Hq, Nq]",
               "in [0, 1], only with sample = true: picks the key by the inverse of the cumulated "
               "softmax; uniform when not given"}},
+        .takes = ScoreOptions::all(),
+        .takes_mask = true,
     };
     return info;
   }
@@ -94,6 +97,7 @@ class Hard final : public Variant {
     cost.traffic_bytes = cost.min_bytes;
     cost.useful_flops = dense_flops(p);
     cost.workspace_bytes = work.workspace_bytes;
+    kernels::add_placed_rows_cost(p, cost);
     return cost;
   }
 
@@ -128,7 +132,7 @@ class Hard final : public Variant {
 
   Result<std::unique_ptr<Plan>> prepare(const Problem& problem, const ParamValues&,
                                         const AuxSet& aux) const override {
-    return std::unique_ptr<Plan>(std::make_unique<HardPlan>(problem, aux));
+    return kernels::with_placed_rows(problem, std::make_unique<HardPlan>(problem, aux));
   }
 
   ReferenceRows reference(const ReferenceRequest& request) const override;
@@ -138,27 +142,33 @@ class Hard final : public Variant {
 double margin_at(double logit) { return std::max(1e-5, 1e-6 * std::abs(logit)); }
 
 struct Choice {
-  std::int64_t key = -1;
+  std::int64_t key = -1;  ///< -1: none, or the sink.
   bool decided = true;
 };
 
-/// A rival whose key is the very same vector ties exactly and loses by its index: that is decided.
-Choice best_key(const std::vector<double>& logits, const ConstTensorView& k, std::int64_t b,
-                std::int64_t head) {
+/// A rival that ties exactly loses by its index: that is decided. The sink comes after all keys.
+Choice best_key(const ReferenceRequest& request, const RowIndex& row,
+                const std::vector<double>& logits) {
   Choice choice;
   const auto best = std::ranges::max_element(logits);  // The first of equals.
   if (best == logits.end() || std::isinf(*best)) return choice;
   choice.key = best - logits.begin();
-  const auto bytes = static_cast<std::size_t>(k.shape[3]) * sizeof(float);
   for (std::size_t j = 0; j < logits.size(); ++j) {
     if (*best - logits[j] >= margin_at(*best)) continue;
-    const float* rival = k.row(b, head, static_cast<std::int64_t>(j));
-    if (std::memcmp(rival, k.row(b, head, choice.key), bytes) != 0) choice.decided = false;
+    const auto rival = static_cast<std::int64_t>(j);
+    if (!ties_exactly(request.problem, request.inputs, row, rival, choice.key)) {
+      choice.decided = false;
+    }
   }
+  if (request.problem.sink.empty()) return choice;
+  const double sink = request.problem.sink[static_cast<std::size_t>(row.head)];
+  if (std::abs(sink - *best) < margin_at(*best)) choice.decided = false;
+  if (sink > *best) choice.key = -1;
   return choice;
 }
 
-Choice sampled_key(const std::vector<double>& weights, double u) {
+/// What the keys' weights leave of 1 is the sink's.
+Choice sampled_key(const std::vector<double>& weights, bool has_sink, double u) {
   Choice choice;
   double reached = 0;
   for (std::size_t j = 0; j < weights.size(); ++j) {
@@ -168,6 +178,7 @@ Choice sampled_key(const std::vector<double>& weights, double u) {
     // The bound at 1 divides no two keys, but rounding may put it on either side of u.
     if (std::abs(reached - u) < 1e-5) choice.decided = false;
   }
+  if (has_sink && reached <= u) choice.key = -1;
   return choice;
 }
 
@@ -175,23 +186,24 @@ ReferenceRows Hard::reference(const ReferenceRequest& request) const {
   const Problem& p = request.problem;
   const bool sample = request.params.boolean("sample");
   ReferenceRows result;
+  PlacedInputs placed(p, request.inputs);
   for (const RowIndex& row : request.rows) {
-    const std::int64_t kv = row.head / p.group();
-    const float* q = request.inputs.q.row(row.batch, row.head, row.query);
+    placed.start_row(row);
     std::vector<double> logits(static_cast<std::size_t>(p.key_length(row.batch)), -INFINITY);
     for (std::size_t j = 0; j < logits.size(); ++j) {
       const auto key = static_cast<std::int64_t>(j);
-      if (!base_mask_allows(p, row.batch, row.query, key)) continue;
-      logits[j] =
-          p.scale_or_default() * dot64(q, request.inputs.k.row(row.batch, kv, key), p.dim_qk);
+      if (!mask_allows(p, row.batch, row.head, row.query, key)) continue;
+      const double score = dot64(placed.query(), placed.key(key), p.dim_qk);
+      logits[j] = finished_logit(p, row, key, p.scale_or_default() * score);
     }
     Choice choice;
     if (sample) {
       const auto at =
           static_cast<std::size_t>((row.batch * p.heads_q + row.head) * p.seq_q + row.query);
-      choice = sampled_key(softmax64(logits), static_cast<double>(request.aux.at("u").values[at]));
+      choice = sampled_key(softmax_with_sink(p, row, logits), !p.sink.empty(),
+                           static_cast<double>(request.aux.at("u").values[at]));
     } else {
-      choice = best_key(logits, request.inputs.k, row.batch, kv);
+      choice = best_key(request, row, logits);
     }
     std::vector<double> weights(logits.size(), 0.0);
     if (choice.key >= 0) weights[static_cast<std::size_t>(choice.key)] = 1;

@@ -132,6 +132,7 @@ class Linformer final : public Variant {
                                "none: E and F per key-value head"}},
         .aux = {{"E", "[k, Nk] or [Hkv, k, Nk]", "projects keys; mean pooling when not given"},
                 {"F", "[k, Nk] or [Hkv, k, Nk]", "projects values; E when only E is given"}},
+        .mask_refusal = "its compressed keys are each a mixture of all keys",
     };
     return info;
   }

@@ -5,7 +5,8 @@
 //
 // Shapes: Q [B, Hq, Nq, D], K [B, Hkv, Nk, D], V [B, Hkv, Nk, Dv], O [B, Hq, Nq, Dv].
 // Another function than softmax attention: the softmax runs over the window, cut at both ends of
-// the sequence, by key lengths and, when causal, at the query's position; the Gaussian is not
+// the sequence, by key lengths, masks from files and, when causal, at the query's position; soft
+// cap, ALiBi and sink are the softmax's; the Gaussian is not
 // renormalised, so that a row's weights sum to less than 1. Time grows as N once N is well above
 // the window, workspace not at all.
 // Source: Luong, Pham, Manning 2015, "Effective Approaches to Attention-based Neural Machine
@@ -16,6 +17,7 @@
 
 #include "attention/registry.h"
 #include "attention/score_reference.h"
+#include "kernels/placed_rows.h"
 #include "kernels/scored_softmax_window.h"
 
 namespace attnbench {
@@ -59,6 +61,8 @@ class LocalM final : public Variant {
                     .meaning = "D_w, positions on each side; sigma is half of it"}},
         .aux = {},
         .has_scale = false,
+        .takes = ScoreOptions::all(),
+        .takes_mask = true,
     };
     return info;
   }
@@ -76,12 +80,14 @@ class LocalM final : public Variant {
     cost.traffic_bytes = cost.min_bytes;
     cost.useful_flops = dense_flops(p);
     cost.workspace_bytes = work.workspace_bytes;
+    kernels::add_placed_rows_cost(p, cost);
     return cost;
   }
 
   Result<std::unique_ptr<Plan>> prepare(const Problem& problem, const ParamValues& params,
                                         const AuxSet&) const override {
-    return std::unique_ptr<Plan>(std::make_unique<LocalMPlan>(problem, params.integer("window")));
+    return kernels::with_placed_rows(
+        problem, std::make_unique<LocalMPlan>(problem, params.integer("window")));
   }
 
   ReferenceRows reference(const ReferenceRequest& request) const override {
@@ -89,17 +95,18 @@ class LocalM final : public Variant {
     const std::int64_t window = request.params.integer("window");
     const double sigma = static_cast<double>(window) / 2;
     ReferenceRows result;
+    PlacedInputs placed(p, request.inputs);
     for (const RowIndex& row : request.rows) {
       const std::int64_t position = row.query + p.seq_k - p.seq_q;
-      const float* q = request.inputs.q.row(row.batch, row.head, row.query);
+      placed.start_row(row);
       std::vector<double> logits(static_cast<std::size_t>(p.key_length(row.batch)), -INFINITY);
       for (std::size_t s = 0; s < logits.size(); ++s) {
         const auto key = static_cast<std::int64_t>(s);
         if (std::abs(key - position) > window) continue;
-        if (!base_mask_allows(p, row.batch, row.query, key)) continue;
-        logits[s] = dot64(q, request.inputs.k.row(row.batch, row.head / p.group(), key), p.dim_qk);
+        if (!mask_allows(p, row.batch, row.head, row.query, key)) continue;
+        logits[s] = finished_logit(p, row, key, dot64(placed.query(), placed.key(key), p.dim_qk));
       }
-      auto weights = softmax64(logits);
+      auto weights = softmax_with_sink(p, row, logits);
       for (std::size_t s = 0; s < weights.size(); ++s) {
         const double distance = static_cast<double>(static_cast<std::int64_t>(s) - position);
         weights[s] *= std::exp(-distance * distance / (2 * sigma * sigma));

@@ -6,8 +6,9 @@
 // Shapes: Q [B, Hq, Nq, D], K [B, Hkv, Nk, D], V [B, Hkv, Nk, Dv], Wp [d_a, D] and vp [d_a] shared
 // by all heads, O [B, Hq, Nq, Dv].
 // Another function than softmax attention: p is a real number, the softmax runs over the whole
-// positions in the window, cut at both ends of the sequence, by key lengths and, when causal, at
-// j <= i + Nk - Nq (a row whose window is all in the future is zero); the Gaussian is not
+// positions in the window, cut at both ends of the sequence, by key lengths, masks from files and,
+// when causal, at j <= i + Nk - Nq (a row whose window is all in the future is zero); soft cap,
+// ALiBi and sink are the softmax's; the Gaussian is not
 // renormalised. Nk is the problem's, also where a key length is shorter. Time grows as N, workspace
 // not at all. Positions are computed in float64, at half the rate of float32: at the default window
 // that is the larger part of the time, and what keeps the variant below half of its roofline. Rows
@@ -19,6 +20,7 @@
 
 #include "attention/registry.h"
 #include "attention/score_reference.h"
+#include "kernels/placed_rows.h"
 #include "kernels/scored_softmax_weights.h"
 #include "kernels/scored_softmax_window.h"
 
@@ -80,6 +82,9 @@ class LocalP final : public Variant {
         .aux = {{"Wp", "[d_a, D]", "predicts positions; normal, variance 1/D, when not given"},
                 {"vp", "[d_a]", "weights of the hidden units; normal, variance 1/d_a"}},
         .has_scale = false,
+        // Positions are predicted from the placed query: a rotation would turn what predicts them.
+        .takes = {{Position::sinusoidal, Position::alibi}, true, true},
+        .takes_mask = true,
     };
     return info;
   }
@@ -98,6 +103,7 @@ class LocalP final : public Variant {
     cost.traffic_bytes = cost.min_bytes;
     cost.useful_flops = dense_flops(p);
     cost.workspace_bytes = work.workspace_bytes;
+    kernels::add_placed_rows_cost(p, cost);
     return cost;
   }
 
@@ -113,14 +119,14 @@ class LocalP final : public Variant {
 
   Result<std::unique_ptr<Plan>> prepare(const Problem& problem, const ParamValues& params,
                                         const AuxSet& aux) const override {
-    return std::unique_ptr<Plan>(
-        std::make_unique<LocalPPlan>(problem, params.integer("window"), aux));
+    return kernels::with_placed_rows(
+        problem, std::make_unique<LocalPPlan>(problem, params.integer("window"), aux));
   }
 
   ReferenceRows reference(const ReferenceRequest& request) const override;
 };
 
-double position_of(const AuxSet& aux, const float* q, std::int64_t dim, std::int64_t keys) {
+double position_of(const AuxSet& aux, const double* q, std::int64_t dim, std::int64_t keys) {
   const AuxTensor &w = aux.at("Wp"), &v = aux.at("vp");
   const auto hidden = product64(w.values.data(), w.shape[0], dim, q);
   double z = 0;
@@ -135,21 +141,22 @@ ReferenceRows LocalP::reference(const ReferenceRequest& request) const {
   const auto window = static_cast<double>(request.params.integer("window"));
   const double sigma = window / 2;
   ReferenceRows result;
+  PlacedInputs placed(p, request.inputs);
   for (const RowIndex& row : request.rows) {
-    const float* q = request.inputs.q.row(row.batch, row.head, row.query);
-    const double position = position_of(request.aux, q, p.dim_qk, p.seq_k);
+    placed.start_row(row);
+    const double position = position_of(request.aux, placed.query(), p.dim_qk, p.seq_k);
     // A position at exactly the window's end (p = Nk / 2 for q = 0) is decided: it is inside.
     bool decided = true;
     std::vector<double> logits(static_cast<std::size_t>(p.key_length(row.batch)), -INFINITY);
     for (std::size_t s = 0; s < logits.size(); ++s) {
       const auto key = static_cast<std::int64_t>(s);
-      if (!base_mask_allows(p, row.batch, row.query, key)) continue;
+      if (!mask_allows(p, row.batch, row.head, row.query, key)) continue;
       const double beyond = std::abs(static_cast<double>(s) - position) - window;
       if (beyond != 0 && std::abs(beyond) < 1e-9 * static_cast<double>(p.seq_k)) decided = false;
       if (beyond > 0) continue;
-      logits[s] = dot64(q, request.inputs.k.row(row.batch, row.head / p.group(), key), p.dim_qk);
+      logits[s] = finished_logit(p, row, key, dot64(placed.query(), placed.key(key), p.dim_qk));
     }
-    auto weights = softmax64(logits);
+    auto weights = softmax_with_sink(p, row, logits);
     for (std::size_t s = 0; s < weights.size(); ++s) {
       const double distance = static_cast<double>(s) - position;
       weights[s] *= std::exp(-distance * distance / (2 * sigma * sigma));

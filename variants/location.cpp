@@ -6,7 +6,8 @@
 // and cut to Nk rows before the softmax, O [B, Hq, Nq, Dv]. K is not read.
 // Another function than softmax attention. The rows of W stand where the keys do, so that this is
 // the tiled softmax engine. Time grows as N^2, workspace not at all. The weights ignore the keys,
-// and there is no causal form; key lengths cut the rows of W as they cut the values.
+// and there is no causal form; key lengths and masks from files cut the rows of W as they cut the
+// values.
 // Source: Luong, Pham, Manning 2015, "Effective Approaches to Attention-based Neural Machine
 // Translation", arXiv 1508.04025, equation 8.
 #include <fmt/format.h>
@@ -24,7 +25,8 @@ namespace {
 
 class LocationPlan final : public Plan {
  public:
-  LocationPlan(const Problem& problem, const AuxTensor& w) : problem_(problem), w_(w) {}
+  LocationPlan(const Problem& problem, const AuxTensor& w)
+      : problem_(problem), terms_(problem), w_(w) {}
 
   void run(const Inputs& inputs, TensorView output, Workspace& workspace,
            Executor& executor) override {
@@ -34,11 +36,13 @@ class LocationPlan final : public Plan {
         w_.values.data(), {p.batch, p.heads_kv, p.seq_k, p.dim_qk}, {0, 0, p.dim_qk}};
     const kernels::KeySource sources[] = {{rows, inputs.v}};
     const auto pattern = kernels::base_pattern(p);
-    kernels::tiled_softmax({p, 1.0, sources, pattern, inputs.q, output}, workspace, executor);
+    kernels::tiled_softmax({p, 1.0, sources, pattern, inputs.q, output, nullptr, terms_.if_any()},
+                           workspace, executor);
   }
 
  private:
   Problem problem_;
+  kernels::LogitTerms terms_;
   AuxTensor w_;
 };
 
@@ -60,6 +64,9 @@ class Location final : public Variant {
                  "one row per key position, S_max >= Nk; normal, variance 1/D, S_max = Nk when not "
                  "given"}},
         .has_scale = false,
+        // Keys are not read: there is nothing to place.
+        .takes = {{Position::alibi}, true, true},
+        .takes_mask = true,
     };
     return info;
   }
@@ -76,7 +83,7 @@ class Location final : public Variant {
         kernels::tiled_softmax_work(p, kernels::base_pattern(p), threads);
     Cost cost;
     cost.performed_flops = 2 * work.pairs * d(p.dim_qk + p.dim_v);
-    cost.exp_count = work.exps;
+    cost.exp_count = work.exps_with(kernels::LogitTerms(p));
     cost.min_bytes = compulsory_bytes(p) - 4 * d(p.batch * p.heads_kv * p.seq_k * p.dim_qk) +
                      4 * d(p.seq_k * p.dim_qk);
     cost.traffic_bytes = cost.min_bytes;
@@ -110,9 +117,15 @@ class Location final : public Variant {
     const Problem& p = request.problem;
     ReferenceRows result;
     for (const RowIndex& row : request.rows) {
-      const auto logits = product64(request.aux.at("W").values.data(), p.key_length(row.batch),
-                                    p.dim_qk, request.inputs.q.row(row.batch, row.head, row.query));
-      append_weighted_values(p, request.inputs, row, softmax64(logits), result.values);
+      auto logits = product64(request.aux.at("W").values.data(), p.key_length(row.batch), p.dim_qk,
+                              request.inputs.q.row(row.batch, row.head, row.query));
+      for (std::size_t s = 0; s < logits.size(); ++s) {
+        const auto j = static_cast<std::int64_t>(s);
+        const bool reads = mask_allows(p, row.batch, row.head, row.query, j);
+        logits[s] = reads ? finished_logit(p, row, j, logits[s]) : -INFINITY;
+      }
+      append_weighted_values(p, request.inputs, row, softmax_with_sink(p, row, logits),
+                             result.values);
     }
     return result;
   }

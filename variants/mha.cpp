@@ -11,20 +11,24 @@
 // A q of one head is a row tensor [B, 1, N, d_model] as it is: the parameters heads, kv-heads and
 // head-dim cut it, k and v are X' and X'' (three times the same tensor for self-attention), Wo is
 // [H D, d_model].
-// Another function than attention on Q, K and V: what a layer costs, to see attention's share in
-// it. Time grows as N^2 (as N while N is well below d_model), workspace (Q, K, V and the heads'
-// outputs) as N.
-// Source: Vaswani et al. 2017, "Attention Is All You Need", arXiv 1706.03762, section 3.2.2; fewer
-// key-value heads: Ainslie et al. 2023, "GQA", arXiv 2305.13245, section 2.2.
+// Positions are applied to the projected queries and keys, slopes of ALiBi and sinks are the
+// layer's heads', masks from files its heads' too. Another function than attention on Q, K and V:
+// what a layer costs, to see attention's share in it. Time grows as N^2 (as N while N is well below
+// d_model), workspace (Q, K, V and the heads' outputs) as N. Source: Vaswani et al. 2017,
+// "Attention Is All You Need", arXiv 1706.03762, section 3.2.2; fewer key-value heads: Ainslie et
+// al. 2023, "GQA", arXiv 2305.13245, section 2.2.
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 
+#include "attention/layer_reference.h"
 #include "attention/registry.h"
-#include "attention/score_reference.h"
 #include "attention/weight_matrices.h"
 #include "kernels/head_rows.h"
+#include "kernels/logit_terms.h"
+#include "kernels/placed_rows.h"
 #include "kernels/projection.h"
 #include "kernels/tiled_softmax.h"
 
@@ -99,8 +103,11 @@ class MhaPlan final : public Plan {
       : problem_(problem),
         layer_(layer),
         inner_(inner_problem(problem, layer)),
+        terms_(inner_),
         pattern_(pattern_of(inner_)),
-        aux_(aux) {}
+        aux_(aux) {
+    if (inner_.places_queries()) placer_.emplace(inner_);
+  }
 
   void run(const Inputs& inputs, TensorView output, Workspace& workspace,
            Executor& executor) override {
@@ -125,12 +132,13 @@ class MhaPlan final : public Plan {
                                          {x_k, k, weights("Wk"), p.key_lengths},
                                          {x_v, v, weights("Wv"), p.key_lengths}};
     kernels::project_rows(in, executor);
-    const kernels::KeySource sources[] = {
-        {kernels::split_heads(k, l.kv_heads), kernels::split_heads(v, l.kv_heads)}};
-    kernels::tiled_softmax(
-        {inner_, inner_.scale_or_default(), sources, pattern_, kernels::split_heads(q, l.heads),
-         kernels::split_heads(context, l.heads)},
-        workspace, executor);
+    const TensorView head_q = kernels::split_heads(q, l.heads);
+    const TensorView head_k = kernels::split_heads(k, l.kv_heads);
+    if (placer_) placer_->place(head_q, head_q, head_k, head_k, executor);
+    const kernels::KeySource sources[] = {{head_k, kernels::split_heads(v, l.kv_heads)}};
+    kernels::tiled_softmax({inner_, inner_.scale_or_default(), sources, pattern_, head_q,
+                            kernels::split_heads(context, l.heads), nullptr, terms_.if_any()},
+                           workspace, executor);
     const TensorView y = kernels::rows_to_scatter(output, p.layout, workspace);
     const kernels::RowProjection out[] = {{context, y, weights("Wo"), {}}};
     kernels::project_rows(out, executor);
@@ -141,7 +149,9 @@ class MhaPlan final : public Plan {
   Problem problem_;
   Layer layer_;
   Problem inner_;
+  kernels::LogitTerms terms_;
   kernels::WindowPattern pattern_;
+  std::optional<kernels::RowPlacer> placer_;
   AuxSet aux_;
 };
 
@@ -196,6 +206,12 @@ std::optional<std::string> rows_refusal(const Problem& p, const ParamValues& par
   }
   if (layer.heads % layer.kv_heads != 0) {
     return fmt::format("heads {} is not a multiple of kv-heads {}", layer.heads, layer.kv_heads);
+  }
+  if (!p.sink.empty() && layer.heads != 1) {
+    return fmt::format("mha takes a sink for each of its {} heads: cut Q into them", layer.heads);
+  }
+  if (p.position == Position::rope && layer.dim % 2 != 0) {
+    return fmt::format("rope turns pairs of dimensions, and head-dim {} is odd", layer.dim);
   }
   return std::nullopt;
 }
@@ -257,6 +273,8 @@ const VariantInfo& Mha::info() const {
               {"Wv", "[d_model, Hkv Dv]", "value projection; the same"},
               {"Wo", "[H Dv, d_model]", "output projection; normal values of variance 1/(H Dv)"}},
       .has_dense_weights = false,
+      .takes = ScoreOptions::all(),
+      .takes_mask = true,
   };
   return info;
 }
@@ -274,12 +292,16 @@ Cost Mha::cost(const Problem& p, const ParamValues& params, int threads) const {
   Cost cost;
   cost.performed_flops = 2 * work.pairs * d(l.dim + l.dim_v) +
                          2 * queries * (d(l.width) * q_width + context_width * d(l.width_out)) +
-                         2 * keys * (d(l.width_k) * k_width + d(l.width_v) * v_width);
-  cost.exp_count = work.exps;
+                         2 * keys * (d(l.width_k) * k_width + d(l.width_v) * v_width) +
+                         kernels::placed_rows_flops(inner);
+  cost.attention_flops = 2 * work.pairs * d(l.dim + l.dim_v);
+  cost.exp_count = work.exps_with(kernels::LogitTerms(inner));
   const double weights = d(l.width) * q_width + d(l.width_k) * k_width + d(l.width_v) * v_width +
                          context_width * d(l.width_out);
   const double key_inputs = l.own_keys ? 0 : keys * d(l.width_k + l.width_v);
-  cost.min_bytes = 4 * (queries * d(l.width + l.width_out) + key_inputs + weights);
+  cost.min_bytes = 4 * (queries * d(l.width + l.width_out) + key_inputs + weights) +
+                   4 * static_cast<double>(p.sink.size()) +
+                   (p.mask == nullptr ? 0.0 : p.mask->stored_bytes());
   // Q, K, V and the heads' outputs are written and read back.
   cost.traffic_bytes =
       cost.min_bytes + 8 * (queries * (q_width + context_width) + keys * (k_width + v_width));
@@ -312,65 +334,17 @@ Result<AuxSet> Mha::complete_aux(const Problem& p, ParamValues& params, AuxSet g
                           std::move(given), seed);
 }
 
-/// Row n of a tensor with its heads side by side.
-std::vector<double> wide_row(ConstTensorView heads, std::int64_t b, std::int64_t n) {
-  std::vector<double> row;
-  for (std::int64_t h = 0; h < heads.shape[1]; ++h) {
-    row.insert(row.end(), heads.row(b, h, n), heads.row(b, h, n) + heads.shape[3]);
-  }
-  return row;
-}
-
-/// The heads' outputs of one query, side by side: q = x Wq_h, logits scale q . (x'_j Wk_h), and the
-/// mean of the rows x''_j under their softmax, times Wv_h. Products are taken in the order
-/// (Wk_h q) . x'_j and (mean x'') Wv_h, which is the same and needs no K and V of all keys.
-std::vector<double> context_row(const ReferenceRequest& request, const Layer& l, double scale,
-                                const RowIndex& row) {
-  const Problem& p = request.problem;
-  const ConstTensorView x_k = l.own_keys ? request.inputs.q : request.inputs.k;
-  const ConstTensorView x_v = l.own_keys ? request.inputs.q : request.inputs.v;
-  const auto x = wide_row(request.inputs.q, row.batch, row.query);
-  const auto heads = static_cast<std::size_t>(l.heads);
-  const auto kv_head = [&](std::size_t h) {
-    return static_cast<std::int64_t>(h) / (l.heads / l.kv_heads);
-  };
-  std::vector<std::vector<double>> directions, weights(heads), means(heads);
-  for (std::size_t h = 0; h < heads; ++h) {
-    const auto q =
-        row_times64(x, request.aux.at("Wq"), static_cast<std::int64_t>(h) * l.dim, l.dim);
-    directions.push_back(times_column64(request.aux.at("Wk"), kv_head(h) * l.dim, q));
-  }
-  for (std::int64_t j = 0; j < p.seq_k && base_mask_allows(p, row.batch, row.query, j); ++j) {
-    const auto key = wide_row(x_k, row.batch, j);
-    for (std::size_t h = 0; h < heads; ++h) weights[h].push_back(scale * dot64(directions[h], key));
-  }
-  for (std::size_t h = 0; h < heads; ++h) {
-    weights[h] = softmax64(weights[h]);
-    means[h].resize(static_cast<std::size_t>(l.width_v));
-  }
-  for (std::size_t j = 0; j < weights[0].size(); ++j) {
-    const auto value = wide_row(x_v, row.batch, static_cast<std::int64_t>(j));
-    for (std::size_t h = 0; h < heads; ++h) {
-      for (std::size_t d = 0; d < value.size(); ++d) means[h][d] += weights[h][j] * value[d];
-    }
-  }
-  std::vector<double> context;
-  for (std::size_t h = 0; h < heads; ++h) {
-    const auto out = row_times64(means[h], request.aux.at("Wv"), kv_head(h) * l.dim_v, l.dim_v);
-    context.insert(context.end(), out.begin(), out.end());
-  }
-  return context;
-}
-
 ReferenceRows Mha::reference(const ReferenceRequest& request) const {
   const Problem& p = request.problem;
   const Layer l = layer_of(p, request.params);
-  const double scale = p.scale ? *p.scale : 1 / std::sqrt(static_cast<double>(l.dim));
+  const Inputs& in = request.inputs;
+  LayerReference layer(inner_problem(p, l),
+                       {in.q, l.own_keys ? in.q : in.k, l.own_keys ? in.q : in.v}, request.aux);
   ReferenceRows result;
   std::vector<double> context;
   for (std::size_t r = 0; r < request.rows.size(); ++r) {
     const RowIndex& row = request.rows[r];
-    context = context_row(request, l, scale, row);
+    context = layer.context(row.batch, row.query);
     // The row asked for is one head's part of Y.
     const auto y = row_times64(context, request.aux.at("Wo"), row.head * p.dim_v, p.dim_v);
     result.values.insert(result.values.end(), y.begin(), y.end());

@@ -218,6 +218,7 @@ const VariantInfo& Mla::info() const {
               {"cache_c", "[B, Nk - Nq, d_c]", "earlier tokens' latents, in mode decode; normal"},
               {"cache_kr", "[B, Nk - Nq, d_r]", "earlier tokens' rotated x W_KR; normal"}},
       .has_dense_weights = false,
+      .takes_mask = true,
   };
   return info;
 }
@@ -266,10 +267,12 @@ Cost Mla::cost(const Problem& p, const ParamValues& params, int threads) const {
   };
   Cost cost;
   cost.performed_flops = work.flops;
+  cost.attention_flops = work.attention_flops;
   cost.exp_count = work.exps;
   const auto rows = static_cast<double>(p.batch * p.seq_q);
   cost.min_bytes = 4 * (rows * static_cast<double>(s.width + s.width_out) + work.cache_floats +
-                        work.weight_floats);
+                        work.weight_floats) +
+                   (p.mask == nullptr ? 0.0 : p.mask->stored_bytes());
   cost.traffic_bytes = cost.min_bytes + 8 * work.intermediate_floats;
   cost.workspace_bytes = work.workspace_bytes + gathered(p.dim_qk) + gathered(p.dim_v);
   return cost;
@@ -370,10 +373,13 @@ class MlaReference {
     }
     Row logits;
     for (std::size_t j = 0; j < latents_.size(); ++j) {
-      if (!base_mask_allows(p_, at.batch, at.query, static_cast<std::int64_t>(j))) break;
+      const auto key = static_cast<std::int64_t>(j);
+      if (!base_mask_allows(p_, at.batch, at.query, key)) break;
       double logit = dot64(direction, latents_[j]);
       if (s_.rope_dim > 0) logit += dot64(rotary, rotary_keys_[j]);
-      logits.push_back(scale_ * logit);
+      const RowIndex pair{at.batch, h, at.query};
+      const bool reads = file_mask_allows(p_, pair.batch, h, pair.query, key);
+      logits.push_back(reads ? finished_logit(p_, pair, key, scale_ * logit) : -INFINITY);
     }
     const Row weights = softmax64(logits);
     Row mean(static_cast<std::size_t>(s_.kv_rank), 0.0);

@@ -15,6 +15,7 @@
 
 #include "attention/registry.h"
 #include "attention/score_reference.h"
+#include "kernels/placed_rows.h"
 #include "kernels/scored_softmax.h"
 #include "kernels/scored_softmax_weights.h"
 
@@ -75,6 +76,8 @@ class Mlp final : public Variant {
                 {"b2", "[d2]", "its bias; 0 when not given"},
                 {"w3", "[d2]", "weights of the second layer's units; normal, variance 1/d2"}},
         .has_scale = false,
+        // Rows are projected before they meet: a rotation of both would not tell distances.
+        .takes = {{Position::sinusoidal, Position::alibi}, true, true},
         .takes_mask = true,
     };
     return info;
@@ -96,6 +99,7 @@ class Mlp final : public Variant {
     cost.traffic_bytes = cost.min_bytes;
     cost.useful_flops = dense_flops(p);
     cost.workspace_bytes = work.workspace_bytes;
+    kernels::add_placed_rows_cost(p, cost);
     return cost;
   }
 
@@ -116,7 +120,7 @@ class Mlp final : public Variant {
 
   Result<std::unique_ptr<Plan>> prepare(const Problem& problem, const ParamValues&,
                                         const AuxSet& aux) const override {
-    return std::unique_ptr<Plan>(std::make_unique<MlpPlan>(problem, aux));
+    return kernels::with_placed_rows(problem, std::make_unique<MlpPlan>(problem, aux));
   }
 
   ReferenceRows reference(const ReferenceRequest& request) const override;
@@ -159,7 +163,7 @@ class Network {
 };
 
 /// W1's columns [from, from + D) times x.
-std::vector<double> half_of_first(const AuxTensor& w1, const float* x, std::int64_t from) {
+std::vector<double> half_of_first(const AuxTensor& w1, const double* x, std::int64_t from) {
   const std::int64_t dim = w1.shape[1] / 2;
   std::vector<double> part;
   for (std::int64_t a = 0; a < w1.shape[0]; ++a) {
@@ -173,26 +177,25 @@ ReferenceRows Mlp::reference(const ReferenceRequest& request) const {
   const AuxTensor& w1 = request.aux.at("W1");
   const Network network(request.aux);
   ReferenceRows result;
-  std::int64_t current = -1;
+  PlacedInputs placed(p, request.inputs);
   std::vector<std::vector<double>> keys;  // The keys' halves of the current head.
   for (const RowIndex& row : request.rows) {
-    const std::int64_t kv = row.head / p.group();
-    if (current != row.batch * p.heads_kv + kv) {
-      current = row.batch * p.heads_kv + kv;
+    placed.start_row(row);
+    if (placed.is_new_head()) {
       keys.clear();
       for (std::int64_t j = 0; j < p.key_length(row.batch); ++j) {
-        keys.push_back(half_of_first(w1, request.inputs.k.row(row.batch, kv, j), p.dim_qk));
+        keys.push_back(half_of_first(w1, placed.key(j), p.dim_qk));
       }
     }
-    const auto query = half_of_first(w1, request.inputs.q.row(row.batch, row.head, row.query), 0);
+    const auto query = half_of_first(w1, placed.query(), 0);
     std::vector<double> logits(keys.size(), -INFINITY);
     for (std::size_t j = 0; j < logits.size(); ++j) {
       const auto key = static_cast<std::int64_t>(j);
       if (!mask_allows(p, row.batch, row.head, row.query, key)) continue;
-      logits[j] =
-          network.score(query, keys[j]) + mask_value(p, row.batch, row.head, row.query, key);
+      logits[j] = finished_logit(p, row, key, network.score(query, keys[j]));
     }
-    append_weighted_values(p, request.inputs, row, softmax64(logits), result.values);
+    append_weighted_values(p, request.inputs, row, softmax_with_sink(p, row, logits),
+                           result.values);
   }
   return result;
 }

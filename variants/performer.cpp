@@ -123,6 +123,7 @@ class Performer final : public Variant {
         .aux = {{"omega", "[m, D]",
                  "projections; drawn from the seed: Haar-orthogonal blocks with norms of Gaussian "
                  "vectors, or independent Gaussian rows"}},
+        .mask_refusal = "its keys are summed before they meet a query",
     };
     return info;
   }

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 namespace attnbench {
 namespace {
@@ -24,6 +25,9 @@ Result<Enum> parse_word(std::string_view text, std::string_view what,
 Status validate_scores(const Problem& p) {
   if (p.position == Position::rope && p.dim_qk % 2 != 0) {
     return usage_error(fmt::format("rope turns pairs of dimensions, and dim {} is odd", p.dim_qk));
+  }
+  if (!(p.rope.base > 1 && std::isfinite(p.rope.base))) {
+    return usage_error(fmt::format("rope-base {} is not a number above 1", p.rope.base));
   }
   if (p.softcap && !(*p.softcap > 0 && std::isfinite(*p.softcap))) {
     return usage_error(fmt::format("softcap {} is not a number above 0", *p.softcap));
@@ -104,14 +108,19 @@ std::string Problem::describe() const {
   if (!key_lengths.empty()) text += " key-lengths";
   if (mask != nullptr) text += " mask";
   if (position != Position::none) text += fmt::format(" {}", to_string(position));
+  if (rope.interleaved) text += " rope-pairs=interleaved";
+  if (rope.base != Rope().base) text += fmt::format(" rope-base={}", rope.base);
   if (softcap) text += fmt::format(" softcap={}", *softcap);
   if (!sink.empty()) text += " sink";
   return text;
 }
 
 std::string Problem::params_text(const std::string& variant_params) const {
-  if (!softcap && sink.empty()) return variant_params;
-  std::vector<std::string> all;
+  std::vector<std::string> more;
+  if (rope.base != Rope().base) more.push_back(fmt::format("rope-base={}", rope.base));
+  if (rope.interleaved) more.emplace_back("rope-pairs=interleaved");
+  if (sink.empty() && !softcap && more.empty()) return variant_params;
+  std::vector<std::string> all = std::move(more);
   for (std::size_t from = 0; from < variant_params.size();) {
     const std::size_t end = std::min(variant_params.find(';', from), variant_params.size());
     all.push_back(variant_params.substr(from, end - from));

@@ -29,6 +29,14 @@ Result<Pass> parse_pass(std::string_view text);
 Result<Layout> parse_layout(std::string_view text);
 Result<Position> parse_position(std::string_view text);
 
+/// How rotary positions turn a row: by the angles position * base^(-2m/D) the pairs (m, m + D/2),
+/// or the neighbours (2m, 2m + 1).
+struct Rope {
+  bool interleaved = false;
+  double base = 10000;
+  bool operator==(const Rope&) const = default;
+};
+
 /// Q [batch, heads_q, seq_q, dim_qk], K [batch, heads_kv, seq_k, dim_qk],
 /// V [batch, heads_kv, seq_k, dim_v], O [batch, heads_q, seq_q, dim_v].
 /// heads_q is a multiple of heads_kv; query head h reads key-value head h / group().
@@ -55,6 +63,7 @@ struct Problem {
   std::shared_ptr<const AttentionMask> mask;
 
   Position position = Position::none;
+  Rope rope;  ///< Of position rope.
   /// A logit s becomes c tanh(s / c), after the scale and before bias and mask. Above 0.
   std::optional<double> softcap;
   /// [heads_q]: a further logit per query head, which counts in the softmax's sum alone (it has no
@@ -75,8 +84,8 @@ struct Problem {
   }
   /// Whether those of K do. Not in decode mode: a key enters the cache with its position applied.
   bool places_keys() const { return places_queries() && mode != Mode::decode; }
-  /// The variant's parameters and what else a record's `params` column says of the call: softcap
-  /// and sink, sorted by name with them ("left=4;sink=true;softcap=50").
+  /// The variant's parameters and what else a record's `params` column says of the call: rope's base
+  /// and pairs where they are not the default, softcap and sink, sorted by name with them ("left=4;sink=true;softcap=50").
   std::string params_text(const std::string& variant_params) const;
   /// "B=1 Hq=8 Hkv=8 Nq=1024 Nk=1024 D=64 Dv=64 causal".
   std::string describe() const;

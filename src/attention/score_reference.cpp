@@ -2,21 +2,54 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <limits>
 
 namespace attnbench {
 
-double dot64(const float* a, const float* b, std::int64_t n) {
-  double sum = 0;
-  for (std::int64_t d = 0; d < n; ++d) sum += static_cast<double>(a[d]) * static_cast<double>(b[d]);
-  return sum;
+PlacedInputs::PlacedInputs(const Problem& p, const Inputs& inputs)
+    : problem_(p), inputs_(inputs), placement_(p), keys_(static_cast<std::size_t>(p.seq_k)) {}
+
+void PlacedInputs::start_row(const RowIndex& row) {
+  const Problem& p = problem_;
+  const std::int64_t head = row.head / p.group();
+  query_ =
+      placement_.placed(inputs_.q.row(row.batch, row.head, row.query), row.query + p.diagonal());
+  new_head_ = batch_ != row.batch || head_ != head;
+  if (!new_head_) return;
+  batch_ = row.batch;
+  head_ = head;
+  for (auto& key : keys_) key.clear();
 }
 
-std::vector<double> product64(const float* w, std::int64_t rows, std::int64_t columns,
-                              const float* x) {
-  std::vector<double> y;
-  for (std::int64_t r = 0; r < rows; ++r) y.push_back(dot64(w + r * columns, x, columns));
-  return y;
+const double* PlacedInputs::key(std::int64_t j) {
+  std::vector<double>& key = keys_[static_cast<std::size_t>(j)];
+  if (key.empty()) {
+    const float* from = inputs_.k.row(batch_, head_, j);
+    if (problem_.places_keys()) {
+      key = placement_.placed(from, j);
+    } else {
+      key.assign(from, from + problem_.dim_qk);
+    }
+  }
+  return key.data();
+}
+
+double finished_logit(const Problem& p, const RowIndex& row, std::int64_t j, double s) {
+  return shaped_logit(p, s, row.head, row.query, j) +
+         mask_value(p, row.batch, row.head, row.query, j);
+}
+
+bool ties_exactly(const Problem& p, const Inputs& inputs, const RowIndex& row, std::int64_t a,
+                  std::int64_t b) {
+  if (a == b) return true;
+  if (p.places_keys() || p.position == Position::alibi) return false;
+  const auto value = [&](std::int64_t j) {
+    return mask_value(p, row.batch, row.head, row.query, j);
+  };
+  const auto key = [&](std::int64_t j) { return inputs.k.row(row.batch, row.head / p.group(), j); };
+  return value(a) == value(b) &&
+         std::memcmp(key(a), key(b), static_cast<std::size_t>(p.dim_qk) * sizeof(float)) == 0;
 }
 
 std::vector<double> softmax64(std::span<const double> logits) {
@@ -30,6 +63,15 @@ std::vector<double> softmax64(std::span<const double> logits) {
     total += weights[j];
   }
   for (double& w : weights) w /= total;
+  return weights;
+}
+
+std::vector<double> softmax_with_sink(const Problem& p, const RowIndex& row,
+                                      std::span<const double> logits) {
+  std::vector<double> all(logits.begin(), logits.end());
+  if (!p.sink.empty()) all.push_back(p.sink[static_cast<std::size_t>(row.head)]);
+  std::vector<double> weights = softmax64(all);
+  weights.resize(logits.size());  // The sink has no value.
   return weights;
 }
 

@@ -15,16 +15,17 @@ double alibi_slope(std::int64_t h, std::int64_t heads) {
   return std::exp2(-8.0 * step / static_cast<double>(first ? below : 2 * below));
 }
 
-RowPlacement::RowPlacement(const Problem& p) : position_(p.position) {
+RowPlacement::RowPlacement(const Problem& p)
+    : position_(p.position), interleaved_(p.rope.interleaved) {
+  const double base = p.position == Position::rope ? p.rope.base : 10000.0;
   for (std::int64_t i = 0; i < (p.dim_qk + 1) / 2; ++i) {
     frequency_.push_back(
-        std::pow(10000.0, -2.0 * static_cast<double>(i) / static_cast<double>(p.dim_qk)));
+        std::pow(base, -2.0 * static_cast<double>(i) / static_cast<double>(p.dim_qk)));
   }
   dim_ = static_cast<std::size_t>(p.dim_qk);
 }
 
-std::vector<double> RowPlacement::placed(const float* row, std::int64_t position) const {
-  std::vector<double> x(row, row + dim_);
+std::vector<double> RowPlacement::placed(std::vector<double> x, std::int64_t position) const {
   if (position_ != Position::sinusoidal && position_ != Position::rope) return x;
   for (std::size_t i = 0; i < frequency_.size(); ++i) {
     const double angle = static_cast<double>(position) * frequency_[i];
@@ -33,9 +34,11 @@ std::vector<double> RowPlacement::placed(const float* row, std::int64_t position
       x[2 * i] += sine;
       if (2 * i + 1 < dim_) x[2 * i + 1] += cosine;
     } else {
-      const double a = x[i], b = x[i + dim_ / 2];
-      x[i] = a * cosine - b * sine;
-      x[i + dim_ / 2] = a * sine + b * cosine;
+      const std::size_t first = interleaved_ ? 2 * i : i;
+      const std::size_t second = interleaved_ ? 2 * i + 1 : i + dim_ / 2;
+      const double a = x[first], b = x[second];
+      x[first] = a * cosine - b * sine;
+      x[second] = a * sine + b * cosine;
     }
   }
   return x;

@@ -19,17 +19,23 @@ double alibi_slope(std::int64_t h, std::int64_t heads);
 ///
 ///   sinusoidal: x_2i += sin(a_i), x_2i+1 += cos(a_i)      (Vaswani et al. 2017, section 3.5)
 ///   rope: (x_i, x_i+D/2) -> (x_i cos a_i - x_i+D/2 sin a_i, x_i sin a_i + x_i+D/2 cos a_i)
-///                                                 (Su et al. 2021, section 3.2.2, with halves)
+///                    (Su et al. 2021, section 3.2.2, with halves), or the pairs (x_2i, x_2i+1)
 ///
-/// a_i = position * 10000^(-2i/D). Query i is at position i + Nk - Nq, key j at position j.
+/// a_i = position * base^(-2i/D), base 10000 unless rope has another. Query i is at position i + Nk
+/// - Nq, key j at position j.
 class RowPlacement {
  public:
   explicit RowPlacement(const Problem& problem);
   /// `row` [D] at `position`, which may be negative; as it is when the problem places no rows.
-  std::vector<double> placed(const float* row, std::int64_t position) const;
+  template <class Number>
+  std::vector<double> placed(const Number* row, std::int64_t position) const {
+    return placed(std::vector<double>(row, row + dim_), position);
+  }
+  std::vector<double> placed(std::vector<double> row, std::int64_t position) const;
 
  private:
   Position position_;
+  bool interleaved_ = false;
   std::size_t dim_ = 0;
   std::vector<double> frequency_;
 };

@@ -51,7 +51,9 @@ std::optional<std::string> Variant::refusal(const Problem& problem,
     return fmt::format("{} does not take a sink", info().name);
   }
   if (problem.mask != nullptr && !info().takes_mask) {
-    return info().name + " takes no mask from a file";
+    const std::string_view why = info().mask_refusal;
+    return fmt::format("{} takes no mask from a file{}{}", info().name, why.empty() ? "" : ": ",
+                       why);
   }
   return unsupported_reason(problem, params);
 }

@@ -60,7 +60,8 @@ struct VariantInfo {
   bool has_scale = true;          ///< Accepts Problem::scale.
   bool has_dense_weights = true;  ///< O = W V for some W that does not depend on V.
   ScoreOptions takes = {};
-  bool takes_mask = false;  ///< Accepts Problem::mask, a mask from a file.
+  bool takes_mask = false;             ///< Accepts Problem::mask, a mask from a file.
+  std::string_view mask_refusal = {};  ///< Why it does not, where there is a reason to tell.
 };
 
 /// What one call costs, by definition and by implementation (docs/csv_schema.md).
@@ -70,6 +71,8 @@ struct Cost {
   double min_bytes = 0;        ///< Inputs read once, output written once.
   double traffic_bytes = 0;    ///< min_bytes plus what the definition materialises and reads back.
   std::optional<double> useful_flops;  ///< Dense softmax attention on the same problem.
+  /// Of a whole layer: the part of performed_flops that is attention, its two matrix products.
+  std::optional<double> attention_flops;
   std::size_t workspace_bytes = 0;     ///< Exactly what run() takes from its Workspace.
 };
 
@@ -142,6 +145,10 @@ class Variant {
   /// beside the problem's mask from a file; the default is the problem's base mask.
   virtual bool allows(const Problem& problem, const ParamValues& params, std::int64_t b,
                       std::int64_t h, std::int64_t i, std::int64_t j) const;
+
+  /// Whether that mask depends on Q and K, which allows() does not see: the yardstick is then
+  /// reference() itself.
+  virtual bool chooses_keys() const { return false; }
 
   /// Conformance bound on definition_rel_l2 for logits up to 100 in size.
   virtual double definition_tolerance() const { return 1e-5; }

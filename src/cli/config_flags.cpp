@@ -24,13 +24,14 @@ std::string value_name(const ConfigKey& key) {
     return "LIST";
   }
   static const std::map<std::string, std::string> names{
-      {"budget", "TIME"},          {"timeout", "TIME"},      {"target-ci", "FRACTION"},
-      {"memory-limit", "SIZE"},    {"seed", "INTEGER"},      {"max-samples", "INTEGER"},
-      {"seq-q", "INTEGER"},        {"scale", "NUMBER"},      {"causal", "[off|on|off,on]"},
-      {"title", "TEXT"},           {"input", "LIST"},        {"pass", "LIST"},
-      {"format", "LIST"},          {"cache", "LIST"},        {"counters", "[auto|on|off]"},
-      {"shape", "NAME"},           {"position", "LIST"},     {"softcap", "LIST"},
-      {"sink", "[off|on|off,on]"}, {"key-lengths", "FILES"}, {"mask", "FILES"},
+      {"budget", "TIME"},       {"timeout", "TIME"},         {"target-ci", "FRACTION"},
+      {"memory-limit", "SIZE"}, {"seed", "INTEGER"},         {"max-samples", "INTEGER"},
+      {"seq-q", "INTEGER"},     {"scale", "NUMBER"},         {"causal", "[off|on|off,on]"},
+      {"title", "TEXT"},        {"input", "LIST"},           {"pass", "LIST"},
+      {"format", "LIST"},       {"cache", "LIST"},           {"counters", "[auto|on|off]"},
+      {"shape", "NAME"},        {"position", "LIST"},        {"softcap", "LIST"},
+      {"rope-base", "NUMBER"},  {"sink", "[off|on|off,on]"}, {"key-lengths", "FILES"},
+      {"mask", "FILES"},
   };
   const auto found = names.find(key.name);
   return found == names.end() ? "WORD" : found->second;

@@ -44,6 +44,7 @@ nlohmann::ordered_json case_json(const Case& cell) {
   json["min_bytes"] = cell.cost.min_bytes;
   json["traffic_bytes"] = cell.cost.traffic_bytes;
   json["workspace_bytes"] = cell.cost.workspace_bytes;
+  if (cell.cost.attention_flops) json["attention_flops"] = *cell.cost.attention_flops;
   if (cell.cost.useful_flops) json["useful_flops"] = *cell.cost.useful_flops;
   return json;
 }
@@ -58,6 +59,12 @@ std::string logits_text(const ScoreOptions& takes) {
   if (!takes.softcap && !takes.sink) return "no softcap, no sink";
   return fmt::format("{}softcap, {}sink (--softcap, --sink)", takes.softcap ? "" : "no ",
                      takes.sink ? "" : "no ");
+}
+
+std::string masks_text(const VariantInfo& info) {
+  if (info.takes_mask) return "from files (--mask)";
+  return fmt::format("none from files{}{}", info.mask_refusal.empty() ? "" : ": ",
+                     info.mask_refusal);
 }
 
 void print_info(std::ostream& out, const VariantInfo& info) {
@@ -77,7 +84,7 @@ void print_info(std::ostream& out, const VariantInfo& info) {
                                : "not accepted");
   line("positions", positions_text(info.takes));
   line("logits", logits_text(info.takes));
-  line("masks", info.takes_mask ? "from files (--mask)" : "none from files");
+  line("masks", masks_text(info));
   line("weights", info.has_dense_weights ? "eval --weights writes them" : "not defined");
   if (!info.params.empty()) {
     out << "\nParameters (--param NAME=VALUE)\n";
@@ -97,6 +104,12 @@ void print_info(std::ostream& out, const VariantInfo& info) {
   }
 }
 
+/// The share of a whole layer's FLOPs that is attention.
+std::string attention_text(const Cost& cost) {
+  if (!cost.attention_flops) return "-";
+  return fmt::format("{:.0f}%", 100 * *cost.attention_flops / cost.performed_flops);
+}
+
 void print_costs(std::ostream& out, const SweepPlan& plan) {
   using Align = TextTable::Align;
   TextTable table({{"problem"},
@@ -106,7 +119,8 @@ void print_costs(std::ostream& out, const SweepPlan& plan) {
                    {"dense FLOP", Align::right},
                    {"exp", Align::right},
                    {"traffic", Align::right},
-                   {"workspace", Align::right}});
+                   {"workspace", Align::right},
+                   {"attention", Align::right}});
   for (const Case& cell : plan.cases) {
     if (cell.skip) continue;
     const Cost& cost = cell.cost;
@@ -115,7 +129,7 @@ void print_costs(std::ostream& out, const SweepPlan& plan) {
                count_text(cost.performed_flops),
                cost.useful_flops ? count_text(*cost.useful_flops) : "-", count_text(cost.exp_count),
                bytes_text(cost.traffic_bytes),
-               bytes_text(static_cast<double>(cost.workspace_bytes))});
+               bytes_text(static_cast<double>(cost.workspace_bytes)), attention_text(cost)});
   }
   if (!table.empty()) out << "\nCost of one call\n" << table.text(2);
   for (const Case& cell : plan.cases) {
@@ -131,9 +145,10 @@ class DescribeCommand final : public Command {
     app.add_option("VARIANT", name_, "One of 'attnbench list'.")->required()->group("Variant");
     shape_.set_default("seq", "1k");
     shape_.set_default("threads", "1");
-    shape_.declare(app, "Shape of the cost table",
-                   {"shape", "seq", "seq-k", "mode", "seq-q", "batch", "heads", "kv-heads", "dim",
-                    "dim-v", "causal", "position", "softcap", "sink", "threads", "scale"});
+    shape_.declare(
+        app, "Shape of the cost table",
+        {"shape", "seq", "seq-k", "mode", "seq-q", "batch", "heads", "kv-heads", "dim", "dim-v",
+         "causal", "position", "rope-pairs", "rope-base", "softcap", "sink", "threads", "scale"});
     shape_.declare_params(app, "Shape of the cost table");
     app.add_flag("--json", json_, "Print JSON.")->group("Output");
     app.footer(std::string(kListGrammar) +

@@ -55,7 +55,8 @@ class EvalCommand final : public Command {
                        const Tensor& output, std::uint64_t seed, Executor& executor) const;
 
   std::string variant_, q_, k_, v_, out_, weights_, key_lengths_, mask_, save_aux_;
-  std::string causal_ = "off", position_ = "none", softcap_ = "none", sink_ = "off", scale_;
+  std::string causal_ = "off", position_ = "none", rope_pairs_ = "half", rope_base_ = "10000",
+              softcap_ = "none", sink_ = "off", scale_;
   std::string threads_ = "1", layout_ = "bhnd", isa_ = "auto", seed_ = "1";
   std::vector<std::string> params_, aux_;
   bool check_ = false;
@@ -97,6 +98,12 @@ void EvalCommand::declare(CLI::App& app) {
   add_text(app, "--position", position_, "WORD",
            "none, sinusoidal, rope or alibi; query i is at position i + Nk - Nq. Default: none.",
            "Call");
+  add_text(app, "--rope-pairs", rope_pairs_, "WORD",
+           "Pairs that rope turns: half for (m, m + D/2), or interleaved for (2m, 2m + 1). "
+           "Default: half.",
+           "Call");
+  add_text(app, "--rope-base", rope_base_, "NUMBER",
+           "Base of rope's angles p / base^(2m/D). Default: 10000.", "Call");
   add_text(app, "--softcap", softcap_, "NUMBER",
            "Cap c of the logits: s becomes c tanh(s / c). Default: none.", "Call");
   add_text(app, "--sink", sink_, "[on|off]",
@@ -148,6 +155,16 @@ Status EvalCommand::score_flags(EvalRequest& request) const {
   const auto position = parse_position(position_);
   if (!position) return usage_error("--position: " + position.error().message);
   request.position = *position;
+  if (rope_pairs_ != "half" && rope_pairs_ != "interleaved") {
+    return usage_error(
+        fmt::format("--rope-pairs: given \"{}\"; accepted: half or interleaved", rope_pairs_));
+  }
+  const auto base = parse_number(rope_base_, "--rope-base");
+  if (!base || !(*base > 1)) {
+    return usage_error(
+        fmt::format("--rope-base: given \"{}\"; accepted: a number above 1", rope_base_));
+  }
+  if (request.position == Position::rope) request.rope = {rope_pairs_ == "interleaved", *base};
   if (softcap_ != "none") {
     const auto softcap = parse_number(softcap_, "--softcap");
     if (!softcap || !(*softcap > 0)) {

@@ -125,6 +125,7 @@ Result<EvalInputs> load_eval_inputs(const EvalRequest& request) {
   problem.layout = request.layout;
   problem.scale = request.scale;
   problem.position = request.position;
+  problem.rope = request.rope;
   problem.softcap = request.softcap;
   if (!request.sink_path.empty()) {
     auto sink = load_sink(request.sink_path, problem.heads_q);

@@ -24,6 +24,7 @@ struct EvalRequest {
   std::string key_lengths_path;  ///< Empty: every key counts.
   std::string mask_path;         ///< Empty: no mask.
   Position position = Position::none;
+  Rope rope;
   std::optional<double> softcap;
   bool sink = false;      ///< Drawn from `seed` unless a file has it.
   std::string sink_path;  ///< Empty: none.

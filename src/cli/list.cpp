@@ -50,6 +50,9 @@ nlohmann::ordered_json shape_json(const ModelShape& shape) {
       {"position", shape.position}, {"sink", shape.sink},
       {"source", shape.source}};
   if (shape.window) json["window"] = {shape.window->first, shape.window->second};
+  if (shape.rope_base > 0) json["rope_base"] = shape.rope_base;
+  if (shape.rope_dim > 0) json["rope_dim"] = shape.rope_dim;
+  if (shape.rope_interleaved) json["rope_interleaved"] = true;
   if (shape.softcap) json["softcap"] = *shape.softcap;
   return json;
 }

@@ -85,10 +85,11 @@ void RunCommand::declare(CLI::App& app) {
       ->group("Input");
   flags_.declare(app, "Variants and parameters", {"variants"});
   flags_.declare_params(app, "Variants and parameters");
-  flags_.declare(app, "Problem axes",
-                 {"shape",    "seq",  "seq-k", "mode",   "seq-q",       "batch", "heads",
-                  "kv-heads", "dim",  "dim-v", "causal", "key-lengths", "mask",  "position",
-                  "softcap",  "sink", "pass",  "input",  "layout",      "scale", "seed"});
+  flags_.declare(
+      app, "Problem axes",
+      {"shape",   "seq",   "seq-k",  "mode",        "seq-q",  "batch",    "heads",      "kv-heads",
+       "dim",     "dim-v", "causal", "key-lengths", "mask",   "position", "rope-pairs", "rope-base",
+       "softcap", "sink",  "pass",   "input",       "layout", "scale",    "seed"});
   flags_.declare(app, "Machine", {"threads", "isa", "cache", "memory-limit"});
   flags_.declare(app, "Measurement", {"budget", "target-ci", "max-samples", "timeout", "counters"});
   add_text(app, "--out", out_, "DIR", "Folder of the run. Default: results/<time>-<title>.",

@@ -104,8 +104,9 @@ void VerifyCommand::declare(CLI::App& app) {
   selection_.declare(app, "Problem", {"seed"});
   shape_.declare(
       app, "Problem",
-      {"shape", "seq", "seq-k", "mode", "seq-q", "batch", "heads", "kv-heads", "dim", "dim-v",
-       "causal", "key-lengths", "mask", "position", "softcap", "sink", "input", "layout", "scale"});
+      {"shape",      "seq",       "seq-k",   "mode",   "seq-q",       "batch",  "heads",
+       "kv-heads",   "dim",       "dim-v",   "causal", "key-lengths", "mask",   "position",
+       "rope-pairs", "rope-base", "softcap", "sink",   "input",       "layout", "scale"});
   app.add_flag("--verbose", verbose_, "Errors of every head, and the worst row.")->group("Output");
   app.add_flag("--quiet", quiet_, "Print failures only.")->group("Output");
   app.footer(

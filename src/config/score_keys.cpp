@@ -13,6 +13,8 @@ using Kind = Element::Kind;
 }  // namespace
 
 const char* const kPositionGrammar = "none, sinusoidal, rope, alibi (comma separated)";
+const char* const kRopePairsGrammar = "half or interleaved";
+const char* const kRopeBaseGrammar = "a number above 1";
 const char* const kSoftcapGrammar = "none and numbers above 0 (comma separated)";
 
 Status apply_position(const KeyRule& rule, const Setting& setting, Draft& draft) {
@@ -24,6 +26,23 @@ Status apply_position(const KeyRule& rule, const Setting& setting, Draft& draft)
     if (!position) return position.error();
     draft.config.position.push_back(*position);
   }
+  return ok_status();
+}
+
+Status apply_rope_pairs(const KeyRule& rule, const Setting& setting, Draft& draft) {
+  const auto chosen = words(rule, setting, {"half", "interleaved"});
+  if (!chosen) return chosen.error();
+  if (chosen->size() != 1) return not_accepted(rule, setting.elements.front());
+  draft.config.rope.interleaved = chosen->front() == "interleaved";
+  return ok_status();
+}
+
+Status apply_rope_base(const KeyRule& rule, const Setting& setting, Draft& draft) {
+  const auto element = single(rule, setting, {Kind::text, Kind::integer, Kind::real});
+  if (!element) return element.error();
+  const auto base = parse_real(trimmed(element->text));
+  if (!base || !(*base > 1)) return not_accepted(rule, *element);
+  draft.config.rope.base = *base;
   return ok_status();
 }
 

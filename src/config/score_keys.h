@@ -5,10 +5,14 @@
 
 namespace attnbench::config {
 
-extern const char* const kPositionGrammar;  ///< What `position` accepts.
-extern const char* const kSoftcapGrammar;   ///< What `softcap` accepts.
+extern const char* const kPositionGrammar;   ///< What `position` accepts.
+extern const char* const kRopePairsGrammar;  ///< What `rope-pairs` accepts.
+extern const char* const kRopeBaseGrammar;   ///< What `rope-base` accepts.
+extern const char* const kSoftcapGrammar;    ///< What `softcap` accepts.
 
 Status apply_position(const KeyRule& rule, const Setting& setting, Draft& draft);
+Status apply_rope_pairs(const KeyRule& rule, const Setting& setting, Draft& draft);
+Status apply_rope_base(const KeyRule& rule, const Setting& setting, Draft& draft);
 Status apply_softcap(const KeyRule& rule, const Setting& setting, Draft& draft);
 Status apply_sink(const KeyRule& rule, const Setting& setting, Draft& draft);
 

@@ -72,6 +72,14 @@ Settings settings_of(const ModelShape& shape, const std::string& what) {
   set("seq", texts(shape.seq));
   set("seq-k", shape.seq_k.empty() ? std::vector<std::string>{"="} : texts(shape.seq_k));
   set("causal", {shape.causal ? "on" : "off"});
+  // What a model adds to its embeddings is no part of attention; a rotation of a part of each head
+  // is none that the kernels have.
+  const bool whole_rope = shape.position == "rope" && shape.rope_dim == 0;
+  const bool in_attention = whole_rope || shape.position == "alibi";
+  set("position", {in_attention ? shape.position : "none"});
+  const bool own_base = whole_rope && shape.rope_base > 0;
+  set("rope-base", {own_base ? fmt::format("{}", shape.rope_base) : "10000"});
+  set("rope-pairs", {whole_rope && shape.rope_interleaved ? "interleaved" : "half"});
   return settings;
 }
 

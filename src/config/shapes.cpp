@@ -73,10 +73,13 @@ class ShapeReader {
     if (key == "mode") return mode(key, node);
     if (key == "window") return window(key, node);
     if (key == "position") return position(key, node);
-    if (key == "softcap") return softcap(key, node);
+    if (key == "softcap") return number(key, node, 0, shape_.softcap);
+    if (key == "rope-base") return number(key, node, 1, shape_.rope_base);
+    if (key == "rope-dim") return size(key, node, shape_.rope_dim);
+    if (key == "rope-interleaved") return boolean(key, node, shape_.rope_interleaved);
     reject(node, key,
            "model, heads, kv-heads, dim, dim-v, seq, seq-k, causal, mode, window, position, "
-           "softcap, sink, source");
+           "rope-base, rope-dim, rope-interleaved, softcap, sink, source");
   }
 
   void text(const std::string& key, const toml::node& node, std::string& value) {
@@ -131,10 +134,12 @@ class ShapeReader {
     shape_.position = given->get();
   }
 
-  void softcap(const std::string& key, const toml::node& node) {
+  template <class Number>
+  void number(const std::string& key, const toml::node& node, double above, Number& value) {
     const auto given = node.value<double>();
-    if (!given || !(*given > 0)) return reject(node, key, "a number above 0");
-    shape_.softcap = *given;
+    if (!given || !(*given > above))
+      return reject(node, key, fmt::format("a number above {}", above));
+    value = *given;
   }
 
   std::string_view file_;

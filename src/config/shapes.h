@@ -28,6 +28,9 @@ struct ModelShape {
   /// Keys before and after the query that a windowed layer of the model reads.
   std::optional<std::pair<std::int64_t, std::int64_t>> window;
   std::string position;
+  double rope_base = 0;       ///< 0: not given.
+  std::int64_t rope_dim = 0;  ///< Numbers of a head that rope turns; 0: all.
+  bool rope_interleaved = false;
   std::optional<double> softcap;
   bool sink = false;
   std::string source;

@@ -66,6 +66,7 @@ struct SweepConfig {
   std::vector<KeyLengthsChoice> key_lengths{{}};
   std::vector<MaskChoice> mask{{}};
   std::vector<Position> position{Position::none};
+  Rope rope;  ///< Of the cells with position rope.
   std::vector<std::optional<double>> softcap{std::nullopt};
   std::vector<bool> sink{false};  ///< Drawn from the seed, one logit per query head.
   std::vector<Pass> pass{Pass::fwd};

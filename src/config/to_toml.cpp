@@ -75,6 +75,8 @@ void add_scores(const SweepConfig& config, TomlText& toml) {
     for (const Position position : config.position) positions.emplace_back(to_string(position));
     toml.add("position", text_value(positions));
   }
+  if (config.rope.interleaved) toml.add("rope-pairs", text_value("interleaved"));
+  if (config.rope.base != plain.rope.base) toml.add_number("rope-base", config.rope.base);
   if (config.softcap != plain.softcap) {
     std::vector<std::string> caps;
     for (const auto& cap : config.softcap) caps.push_back(cap ? fmt::format("{}", *cap) : "none");

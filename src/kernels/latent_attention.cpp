@@ -276,8 +276,9 @@ LatentWork latent_attention_work(const Problem& p, const LatentSizes& s, int thr
 
   LatentWork work;
   work.exps = tiles.exps;
+  work.attention_flops = 2 * tiles.pairs * d(inner.dim_qk + inner.dim_v);
   work.flops =
-      2 * tiles.pairs * d(inner.dim_qk + inner.dim_v) +
+      work.attention_flops +
       2 * queries *
           (d(s.width * s.q_rank) + d(s.query_input()) * q_width + context_width * d(s.width_out)) +
       2 * fresh * d(s.width) * latent + 3 * d(s.rope_dim) * (queries * heads + fresh);

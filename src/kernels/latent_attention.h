@@ -89,6 +89,7 @@ class LatentAttention {
 /// What run() executes and takes.
 struct LatentWork {
   double flops = 0;
+  double attention_flops = 0;  ///< Of them, the products of attention.
   double exps = 0;
   double intermediate_floats = 0;  ///< Written and read back.
   double cache_floats = 0;         ///< Of earlier tokens, read.

@@ -9,7 +9,9 @@
 
 #include <hwy/highway.h>
 
+#include "kernels/key_pattern.h"
 #include "kernels/logit_terms.h"
+#include "kernels/op_count.h"
 #include "kernels/tanh-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -47,6 +49,34 @@ HWY_INLINE void shape_lanes(float* HWY_RESTRICT scores, std::ptrdiff_t stride, s
       hn::Store(s, d, scores + j * stride + at);
     }
   }
+}
+
+/// What the logits of a tile's lanes depend on beside the keys.
+struct LaneTerms {
+  LaneTerms(const LogitTerms& terms, const TileQueries& queries) {
+    for (int lane = 0; lane < queries.lanes && !terms.slopes.empty(); ++lane) {
+      slopes[lane] = terms.slopes[static_cast<std::size_t>(queries.head[lane])];
+      positions[lane] = static_cast<float>(queries.query[lane] + terms.diagonal);
+    }
+  }
+  alignas(64) float slopes[kTileQueries] = {};
+  alignas(64) float positions[kTileQueries] = {};
+};
+
+/// What the terms do to a block of logits of `lanes` lanes; `key_positions` are read under ALiBi
+/// alone. Only with terms that change logits.
+HWY_INLINE void shape_tile(const LogitTerms& terms, const LaneTerms& lanes, int lane_count,
+                           const float* key_positions, std::ptrdiff_t keys, std::ptrdiff_t columns,
+                           float* scores) {
+  if (terms.slopes.empty()) {
+    shape_lanes<true, false>(scores, kTileQueries, keys, columns, terms.softcap, key_positions,
+                             lanes.slopes, lanes.positions);
+  } else {
+    const auto shape = terms.softcap > 0 ? shape_lanes<true, true> : shape_lanes<false, true>;
+    shape(scores, kTileQueries, keys, columns, terms.softcap, key_positions, lanes.slopes,
+          lanes.positions);
+  }
+  if (terms.softcap > 0) count_ops(0, keys * lane_count);
 }
 
 /// The same for one query's logits of consecutive rows of a source, [keys] floats.

@@ -23,29 +23,6 @@ void transpose_bits(std::uint64_t (&rows)[64]) {
   }
 }
 
-/// The queries and heads of a tile, as the mask's summary counts.
-struct TileExtent {
-  explicit TileExtent(const TileQueries& tile)
-      : first(*std::min_element(tile.query, tile.query + tile.lanes)),
-        last(*std::max_element(tile.query, tile.query + tile.lanes)),
-        first_head(*std::min_element(tile.head, tile.head + tile.lanes)),
-        last_head(*std::max_element(tile.head, tile.head + tile.lanes)) {}
-  std::int64_t first, last, first_head, last_head;
-};
-
-Block summary(const AttentionMask& mask, std::int64_t batch, const TileExtent& tile,
-              std::int64_t key_block) {
-  const auto of_head = [&](std::int64_t h) {
-    return mask.summary(batch, h, tile.first, tile.last, key_block);
-  };
-  const Block found = of_head(tile.first_head);
-  if (!mask.per_head()) return found;
-  for (std::int64_t h = tile.first_head + 1; h <= tile.last_head; ++h) {
-    if (of_head(h) != found) return Block::mixed;
-  }
-  return found;
-}
-
 /// Appends keys to the last run where that is possible.
 void append(std::vector<KeyRun>& out, std::size_t from, const KeyRun& run) {
   if (out.size() > from) {
@@ -60,10 +37,30 @@ void append(std::vector<KeyRun>& out, std::size_t from, const KeyRun& run) {
 
 }  // namespace
 
+TileMask::TileMask(const AttentionMask& mask, const TileQueries& tile)
+    : mask_(mask),
+      batch_(tile.batch),
+      first_(*std::min_element(tile.query, tile.query + tile.lanes)),
+      last_(*std::max_element(tile.query, tile.query + tile.lanes)),
+      first_head_(*std::min_element(tile.head, tile.head + tile.lanes)),
+      last_head_(*std::max_element(tile.head, tile.head + tile.lanes)) {}
+
+Block TileMask::block(std::int64_t key_block) const {
+  const auto of_head = [&](std::int64_t h) {
+    return mask_.summary(batch_, h, first_, last_, key_block);
+  };
+  const Block found = of_head(first_head_);
+  if (!mask_.per_head()) return found;
+  for (std::int64_t h = first_head_ + 1; h <= last_head_; ++h) {
+    if (of_head(h) != found) return Block::mixed;
+  }
+  return found;
+}
+
 void MaskedPattern::runs(const TileQueries& tile, std::vector<KeyRun>& out) const {
   std::vector<KeyRun> base;
   base_.runs(tile, base);
-  const TileExtent extent(tile);
+  const TileMask file(mask_, tile);
   const std::size_t from = out.size();
   for (const KeyRun& run : base) {
     if (!base_.in_place(run.source)) {
@@ -73,7 +70,7 @@ void MaskedPattern::runs(const TileQueries& tile, std::vector<KeyRun>& out) cons
     for (std::int64_t begin = run.begin; begin < run.end;) {
       const std::int64_t column = begin / kKeyBlock;
       const std::int64_t end = std::min((column + 1) * kKeyBlock, run.end);
-      const Block found = summary(mask_, tile.batch, extent, column);
+      const Block found = file.block(column);
       if (found != Block::none) {
         append(out, from, {run.source, begin, end, run.masked || found == Block::mixed});
       }

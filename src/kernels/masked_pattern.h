@@ -10,6 +10,19 @@
 
 namespace attnbench::kernels {
 
+/// What a mask lets the queries of one tile read of whole blocks of 64 keys.
+class TileMask {
+ public:
+  /// Refers to `mask`.
+  TileMask(const AttentionMask& mask, const TileQueries& tile);
+  /// Of keys [64 key_block, ...).
+  AttentionMask::Block block(std::int64_t key_block) const;
+
+ private:
+  const AttentionMask& mask_;
+  std::int64_t batch_, first_, last_, first_head_, last_head_;
+};
+
 /// The keys of another pattern that a mask lets through. Blocks of 64 keys that no query of a tile
 /// may read are not visited, and those in which the mask forbids nothing are not masked, as far as
 /// the source is in place; of gathered sources all keys are visited, and masked.

@@ -12,9 +12,8 @@ namespace attnbench::kernels {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-/// to = a + b.
-void add_row_entry(const float* HWY_RESTRICT a, const float* HWY_RESTRICT b, std::ptrdiff_t dim,
-                   float* HWY_RESTRICT to) {
+/// to = a + b; `to` may be `a`.
+void add_row_entry(const float* a, const float* b, std::ptrdiff_t dim, float* to) {
   const hn::ScalableTag<float> d;
   const auto lanes = static_cast<std::ptrdiff_t>(hn::Lanes(d));
   std::ptrdiff_t at = 0;
@@ -92,32 +91,18 @@ std::size_t floats_of(const std::array<std::int64_t, 4>& shape) {
 class PlacedRowsPlan final : public Plan {
  public:
   PlacedRowsPlan(const Problem& problem, std::unique_ptr<Plan> inner)
-      : problem_(problem), inner_(std::move(inner)) {
-    const std::int64_t first = std::min<std::int64_t>(0, problem.diagonal());
-    const std::int64_t count = problem.seq_k - first;
-    if (problem.position == Position::rope) {
-      rotary_ = RotaryTable(problem.dim_qk, first, count);
-    } else {
-      sinusoidal_ = SinusoidalTable(problem.dim_qk, first, count);
-    }
-  }
+      : problem_(problem), placer_(problem), inner_(std::move(inner)) {}
 
   void run(const Inputs& inputs, TensorView output, Workspace& workspace,
            Executor& executor) override {
-    const Problem& p = problem_;
-    std::vector<RowSet> sets;
-    sets.push_back({inputs.q, take(query_shape(p), workspace), p.diagonal(), false});
-    if (p.places_keys()) sets.push_back({inputs.k, take(key_shape(p), workspace), 0, true});
-    std::int64_t tasks = 0;
-    for (const RowSet& set : sets) tasks += set.tasks();
-    executor.parallel_for(tasks, [&](std::int64_t index, int) {
-      for (const RowSet& set : sets) {
-        if (index < set.tasks()) return place_block(set, index);
-        index -= set.tasks();
-      }
-    });
-    const ConstTensorView k = p.places_keys() ? ConstTensorView(sets[1].to) : inputs.k;
-    inner_->run({sets[0].to, k, inputs.v}, output, workspace, executor);
+    const TensorView q = take(query_shape(problem_), workspace);
+    if (!problem_.places_keys()) {
+      placer_.place(inputs.q, q, inputs.k, {}, executor);
+      return inner_->run({q, inputs.k, inputs.v}, output, workspace, executor);
+    }
+    const TensorView k = take(key_shape(problem_), workspace);
+    placer_.place(inputs.q, q, inputs.k, k, executor);
+    inner_->run({q, k, inputs.v}, output, workspace, executor);
   }
 
  private:
@@ -125,47 +110,87 @@ class PlacedRowsPlan final : public Plan {
     return {workspace.take(floats_of(shape)), shape, layout_strides(shape, Layout::bhnd)};
   }
 
+  Problem problem_;
+  RowPlacer placer_;
+  std::unique_ptr<Plan> inner_;
+};
+
+}  // namespace
+
+struct RowPlacer::Tables {
+  Problem problem;
+  RotaryTable rotary;
+  SinusoidalTable sinusoidal;
+
   void place_block(const RowSet& set, std::int64_t task) const {
     const std::int64_t b = task / set.blocks() / set.from.shape[1];
     const std::int64_t h = task / set.blocks() % set.from.shape[1];
     const std::int64_t begin = task % set.blocks() * kPlacedRows;
-    const std::int64_t rows = set.is_keys ? problem_.key_length(b) : set.from.shape[2];
+    const std::int64_t rows = set.is_keys ? problem.key_length(b) : set.from.shape[2];
     for (std::int64_t n = begin; n < std::min(begin + kPlacedRows, rows); ++n) {
       const std::int64_t position = set.first_position + n;
-      if (problem_.position == Position::rope) {
-        rotate_row(rotary_, position, set.from.row(b, h, n), set.to.row(b, h, n));
+      if (problem.position == Position::rope) {
+        rotate_row(rotary, position, set.from.row(b, h, n), set.to.row(b, h, n));
       } else {
         HWY_DYNAMIC_DISPATCH(add_row_entry)
-        (set.from.row(b, h, n), sinusoidal_.row(position), problem_.dim_qk, set.to.row(b, h, n));
-        count_additions(problem_.dim_qk);
+        (set.from.row(b, h, n), sinusoidal.row(position), problem.dim_qk, set.to.row(b, h, n));
+        count_additions(problem.dim_qk);
       }
     }
   }
-
-  Problem problem_;
-  std::unique_ptr<Plan> inner_;
-  RotaryTable rotary_;
-  SinusoidalTable sinusoidal_;
 };
 
-}  // namespace
+RowPlacer::RowPlacer(const Problem& problem) {
+  auto tables = std::make_unique<Tables>();
+  tables->problem = problem;
+  const std::int64_t first = std::min<std::int64_t>(0, problem.diagonal());
+  const std::int64_t count = problem.seq_k - first;
+  if (problem.position == Position::rope) {
+    tables->rotary = RotaryTable(problem.dim_qk, first, count, problem.rope);
+  } else {
+    tables->sinusoidal = SinusoidalTable(problem.dim_qk, first, count);
+  }
+  tables_ = std::move(tables);
+}
+
+RowPlacer::~RowPlacer() = default;
+
+void RowPlacer::place(ConstTensorView q, TensorView placed_q, ConstTensorView k,
+                      TensorView placed_k, Executor& executor) const {
+  const Problem& p = tables_->problem;
+  std::vector<RowSet> sets;
+  sets.push_back({q, placed_q, p.diagonal(), false});
+  if (p.places_keys()) sets.push_back({k, placed_k, 0, true});
+  std::int64_t tasks = 0;
+  for (const RowSet& set : sets) tasks += set.tasks();
+  executor.parallel_for(tasks, [&](std::int64_t index, int) {
+    for (const RowSet& set : sets) {
+      if (index < set.tasks()) return tables_->place_block(set, index);
+      index -= set.tasks();
+    }
+  });
+}
 
 std::unique_ptr<Plan> with_placed_rows(const Problem& problem, std::unique_ptr<Plan> inner) {
   if (!problem.places_queries()) return inner;
   return std::make_unique<PlacedRowsPlan>(problem, std::move(inner));
 }
 
-void add_placed_rows_cost(const Problem& p, Cost& cost) {
-  if (!p.places_queries()) return;
+double placed_rows_flops(const Problem& p) {
+  if (!p.places_queries()) return 0;
   std::int64_t rows = p.batch * p.heads_q * p.seq_q;
-  cost.workspace_bytes += workspace_take_bytes(floats_of(query_shape(p)));
-  if (p.places_keys()) {
-    for (std::int64_t b = 0; b < p.batch; ++b) rows += p.heads_kv * p.key_length(b);
-    cost.workspace_bytes += workspace_take_bytes(floats_of(key_shape(p)));
+  for (std::int64_t b = 0; b < p.batch && p.places_keys(); ++b) {
+    rows += p.heads_kv * p.key_length(b);
   }
   const double flops_per_element = p.position == Position::rope ? 3 : 1;
-  cost.performed_flops +=
-      flops_per_element * static_cast<double>(rows) * static_cast<double>(p.dim_qk);
+  return flops_per_element * static_cast<double>(rows) * static_cast<double>(p.dim_qk);
+}
+
+void add_placed_rows_cost(const Problem& p, Cost& cost) {
+  if (!p.places_queries()) return;
+  cost.workspace_bytes += workspace_take_bytes(floats_of(query_shape(p)));
+  if (p.places_keys()) cost.workspace_bytes += workspace_take_bytes(floats_of(key_shape(p)));
+  cost.performed_flops += placed_rows_flops(p);
 }
 
 }  // namespace attnbench::kernels

@@ -1,13 +1,15 @@
-// Rotary positions: turns the pairs (i, i + D/2) of a row by an angle that grows with its position.
+// Rotary positions: turns pairs of a row by an angle that grows with its position: (i, i + D/2), or
+// the neighbours (2i, 2i + 1).
 //
 //   (x_i, x_{i+D/2}) -> (x_i cos a - x_{i+D/2} sin a, x_i sin a + x_{i+D/2} cos a),
-//   a = position * 10000^(-2i/D)
+//   a = position * base^(-2i/D)
 //
-// Su et al. 2021, "RoFormer", arXiv 2104.09864, section 3.2.2, with halves for pairs (GPT-NeoX).
+// Su et al. 2021, "RoFormer", arXiv 2104.09864, section 3.2.2 (neighbours); halves: GPT-NeoX.
 #pragma once
 
 #include <cstdint>
 
+#include "attention/problem.h"
 #include "attention/tensor.h"
 
 namespace attnbench::kernels {
@@ -17,8 +19,9 @@ class RotaryTable {
  public:
   RotaryTable() = default;
   /// Positions [first, first + count), which may be negative; `dim` is even.
-  RotaryTable(std::int64_t dim, std::int64_t first, std::int64_t count);
+  RotaryTable(std::int64_t dim, std::int64_t first, std::int64_t count, const Rope& rope = {});
   std::int64_t dim() const { return dim_; }
+  bool interleaved() const { return interleaved_; }
   const float* cosine(std::int64_t position) const {
     return cosine_.data() + (position - first_) * (dim_ / 2);
   }
@@ -29,6 +32,7 @@ class RotaryTable {
  private:
   std::int64_t dim_ = 0;
   std::int64_t first_ = 0;
+  bool interleaved_ = false;
   FloatBuffer cosine_, sine_;
 };
 

@@ -12,6 +12,7 @@
 #include "kernels/scored_softmax-inl.h"
 #include "kernels/scored_softmax.h"
 #include "kernels/scored_softmax_pairs.h"
+#include "kernels/scored_softmax_terms-inl.h"
 #include "kernels/tanh-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -165,6 +166,17 @@ void two_layer_key(const PairScore& s, const QuerySide& q, const float* f, bool 
   }
 }
 
+/// What drops out of a softmax, but neither of a soft cap nor beside a sink.
+void add_constant(float constant, std::ptrdiff_t keys, std::ptrdiff_t columns, float* scores) {
+  const hn::ScalableTag<float> d;
+  const auto lanes = static_cast<std::ptrdiff_t>(hn::Lanes(d));
+  for (std::ptrdiff_t j = 0; j < keys; ++j) {
+    for (std::ptrdiff_t at = j * kLaneStride; at < j * kLaneStride + columns; at += lanes) {
+      hn::Store(hn::Add(hn::Load(d, scores + at), hn::Set(d, constant)), d, scores + at);
+    }
+  }
+}
+
 void run_tile_target(const PairTile& job) {
   const PairScore& s = job.score;
   const int lanes = job.tile.queries.lanes;
@@ -176,6 +188,8 @@ void run_tile_target(const PairTile& job) {
   q.first = q.powers + s.hidden_rows * kLaneStride;
   q.second = q.first + s.hidden_rows * kLaneStride;
   project_queries(s, job.tile, t.columns, q);
+  const TileTerms terms(job.shaping, job.tile.queries);
+  terms.start(t);
   const auto score = [&](std::int64_t begin, std::ptrdiff_t keys) {
     std::int64_t far_keys = 0;
     for (std::ptrdiff_t j = 0; j < keys; ++j) {
@@ -191,9 +205,8 @@ void run_tile_target(const PairTile& job) {
       }
       far_keys += far ? 1 : 0;
     }
-    if (job.modifier != nullptr) {
-      job.modifier->block(job.tile.queries, {begin, keys, nullptr}, t.scores);
-    }
+    if (job.shaping.terms != nullptr) add_constant(s.constant, keys, t.columns, t.scores);
+    terms.shape(begin, keys, t.columns, t.scores);
     const PairOps ops = pair_ops(s.hidden, s.outputs);
     count_ops(keys * lanes * (ops.multiply_adds + job.dim_v),
               keys * lanes * (ops.exps + 1) + lanes + far_keys * lanes * s.hidden);

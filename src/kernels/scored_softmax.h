@@ -7,9 +7,10 @@
 // exists: tiles of 64 query lanes go over blocks of 64 keys with an online softmax.
 //
 // tanh comes from its exponential factors (tanh-inl.h): with E = 2^(2 log2(e) (Wq q + b)) and F the
-// same of Wk k, tanh = 1 - 2 / (1 + E F). The constants in this drop out of the softmax or fold
-// into the second layer. Keys with |Wk k| beyond kKeyReach, for which E F could be 0 times
-// infinity, keep their exponents instead, and their pairs go through an exponential each.
+// same of Wk k, tanh = 1 - 2 / (1 + E F). The constants in this fold into the second layer or
+// drop out of the softmax, unless there is a soft cap or a sink. Keys with |Wk k| beyond kKeyReach,
+// for which E F could be 0 times infinity, keep their exponents instead, and their pairs go through
+// an exponential each.
 #pragma once
 
 #include <cstdint>
@@ -45,6 +46,7 @@ struct PairScore {
   FloatBuffer second;            ///< [output_rows][hidden_rows]
   FloatBuffer second_bias;       ///< [output_rows]
   FloatBuffer weights;           ///< v or w3, padded.
+  float constant = 0;            ///< What the last layer's constants add to every logit, base 2.
 };
 
 /// Wq and Wk are [hidden][dim], b and v [hidden].
@@ -55,7 +57,8 @@ PairScore pack_two_layer_score(std::int64_t dim, std::int64_t hidden, std::int64
                                MatrixRows wq, MatrixRows wk, const float* b1, const float* w2,
                                const float* b2, const float* w3);
 
-/// Attention under the problem's masks. The workspace holds Wk k for every key.
+/// Attention under the problem's masks, with its soft cap, ALiBi and sink. The workspace holds Wk k
+/// for every key.
 void pair_score_softmax(const Problem& problem, const PairScore& score, const Inputs& inputs,
                         TensorView output, Workspace& workspace, Executor& executor);
 

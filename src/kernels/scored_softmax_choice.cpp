@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <numbers>
 
+#include "kernels/masked_pattern.h"
 #include "kernels/scored_softmax_choose.h"
 
 namespace attnbench::kernels {
@@ -13,45 +14,73 @@ template <class RunTile>
 void for_each_choice_tile(const Problem& p, double scale, const Inputs& inputs, TensorView output,
                           std::size_t floats, Workspace& workspace, Executor& executor,
                           RunTile run_tile) {
-  const WindowPattern pattern = base_pattern(p);
+  const WindowPattern base = base_pattern(p);
+  const ProblemPattern pattern(p, base);
+  const ProblemShaping shaping(p);
   const auto scratch = take_per_thread(workspace, floats, executor.threads());
   const auto base2_scale = static_cast<float>(scale * std::numbers::log2e);
   for_each_lane_tile(p, kTileQueries, inputs.q, output, executor, [&](LaneTile& tile, int slot) {
     const std::int64_t b = tile.queries.batch;
-    run_tile(ChoiceTile{p, tile, pattern, base2_scale, inputs.k.row(b, tile.kv_head, 0),
-                        inputs.k.stride[2], inputs.v.row(b, tile.kv_head, 0), inputs.v.stride[2],
+    run_tile(ChoiceTile{p, tile, *pattern, shaping.view(), base2_scale,
+                        inputs.k.row(b, tile.kv_head, 0), inputs.k.stride[2],
+                        inputs.v.row(b, tile.kv_head, 0), inputs.v.stride[2],
                         scratch[static_cast<std::size_t>(slot)]});
   });
 }
 
-/// Calls add(lanes, keys) with the keys that each tile visits.
-template <class Add>
-void for_each_visit(const Problem& p, Add add) {
-  for (std::int64_t b = 0; b < p.batch; ++b) {
+double d(std::int64_t x) { return static_cast<double>(x); }
+
+/// What the tiles of a call visit, over all heads.
+struct Visits {
+  double pairs = 0;
+  double lane_blocks = 0;    ///< Blocks of keys, once per lane.
+  double lane_segments = 0;  ///< Segments of `segment` keys, visited or not, once per lane.
+};
+Visits visits_of(const Problem& p, std::int64_t segment = kKeyBlock) {
+  Visits visits;
+  for_each_distinct_head(p, [&](std::int64_t b, std::int64_t head, double heads) {
     for (std::int64_t tile = 0; tile < tile_count(p, kTileQueries); ++tile) {
       TileQueries queries;
-      tile_lanes(p, kTileQueries, tile, b, 0, queries);
-      add(queries.lanes, readable_keys(p, b, queries.last()));
+      tile_lanes(p, kTileQueries, tile, b, head, queries);
+      const std::int64_t total = readable_keys(p, b, queries.last());
+      std::int64_t keys = total, blocks = (total + kKeyBlock - 1) / kKeyBlock;
+      if (p.mask != nullptr) {
+        const TileMask mask(*p.mask, queries);
+        for (std::int64_t block = blocks - 1; block >= 0; --block) {
+          if (mask.block(block) != AttentionMask::Block::none) continue;
+          keys -= std::min<std::int64_t>(kKeyBlock, total - block * kKeyBlock);
+          --blocks;
+        }
+      }
+      const double lanes = heads * queries.lanes;
+      visits.pairs += lanes * d(keys);
+      visits.lane_blocks += lanes * d(blocks);
+      visits.lane_segments += lanes * d((total + segment - 1) / segment);
+    }
+  });
+  return visits;
+}
+
+/// Calls add(keys, heads) with the keys that each query may read; `heads` have as many.
+template <class Add>
+void for_each_query(const Problem& p, Add add) {
+  const bool differ = p.mask != nullptr && p.mask->per_head();
+  for (std::int64_t b = 0; b < p.batch; ++b) {
+    for (std::int64_t h = 0; h < (differ ? p.heads_q : 1); ++h) {
+      for (std::int64_t i = 0; i < p.seq_q; ++i) {
+        const std::int64_t keys = readable_keys(p, b, i);
+        add(p.mask == nullptr ? keys : p.mask->count(b, h, i, keys), d(differ ? 1 : p.heads_q));
+      }
     }
   }
 }
 
-/// Calls add(keys) with the keys that each query of one key-value head's group may read.
-template <class Add>
-void for_each_query(const Problem& p, Add add) {
-  for (std::int64_t b = 0; b < p.batch; ++b) {
-    for (std::int64_t i = 0; i < p.seq_q; ++i) add(readable_keys(p, b, i));
-  }
+double logit_flops(const Problem& p, const Visits& visits) {
+  return 2 * visits.pairs * d(p.dim_qk);
 }
 
-double d(std::int64_t x) { return static_cast<double>(x); }
-
-/// FLOPs of the logits of all heads.
-double logit_flops(const Problem& p) {
-  double pairs = 0;
-  for_each_visit(p, [&](int lanes, std::int64_t keys) { pairs += d(lanes * keys); });
-  return 2 * pairs * d(p.heads_kv * p.dim_qk);
-}
+/// exp and friends of the soft cap on the logits.
+double cap_exps(const Problem& p, double pairs) { return pairs * LogitTerms(p).exps_per_pair(); }
 
 std::size_t per_thread(std::size_t floats, int threads) {
   return static_cast<std::size_t>(threads) * workspace_take_bytes(floats);
@@ -103,28 +132,34 @@ void topk_attention(const Problem& p, double scale, std::int64_t count, const In
 }
 
 ChoiceWork argmax_attention_work(const Problem& p, int threads) {
-  return {logit_flops(p), 0, per_thread(argmax_floats(p), threads)};
+  const Visits visits = visits_of(p);
+  return {logit_flops(p, visits), cap_exps(p, visits.pairs), per_thread(argmax_floats(p), threads)};
 }
 
 ChoiceWork sampled_attention_work(const Problem& p, int threads) {
   const std::int64_t length = sample_segment(p.seq_k);
-  double again = 0, exps = 0;
-  for_each_query(p, [&](std::int64_t keys) { again += d(std::min(keys, length)); });
+  const Visits visits = visits_of(p, length);
+  // The logits of each query's segment, whatever masks from files forbid in it.
+  double again = 0;
+  for (std::int64_t b = 0; b < p.batch; ++b) {
+    for (std::int64_t i = 0; i < p.seq_q; ++i) again += d(std::min(readable_keys(p, b, i), length));
+  }
   again *= d(p.heads_q);
-  for_each_visit(p, [&](int lanes, std::int64_t keys) {
-    const std::int64_t blocks = (keys + kKeyBlock - 1) / kKeyBlock;
-    exps += d(lanes * (keys + blocks + (keys + length - 1) / length));
-  });
-  return {logit_flops(p) + 2 * again * d(p.dim_qk), exps * d(p.heads_kv) + again,
-          per_thread(sampled_floats(p), threads)};
+  double exps = visits.pairs + visits.lane_blocks + visits.lane_segments + again;
+  if (!p.sink.empty()) exps += d(p.batch * p.heads_q * p.seq_q);
+  return {logit_flops(p, visits) + 2 * again * d(p.dim_qk),
+          exps + cap_exps(p, visits.pairs + again), per_thread(sampled_floats(p), threads)};
 }
 
 ChoiceWork topk_attention_work(const Problem& p, std::int64_t count, int threads) {
-  double chosen = 0;
-  for_each_query(p, [&](std::int64_t keys) { chosen += d(std::min(keys, count)); });
-  chosen *= d(p.heads_q);
-  return {logit_flops(p) + 2 * chosen * d(p.dim_v), chosen,
-          per_thread(topk_floats(p, count), threads)};
+  const Visits visits = visits_of(p);
+  double chosen = 0, sinks = 0;
+  for_each_query(p, [&](std::int64_t keys, double heads) {
+    chosen += heads * d(std::min(keys, count));
+    if (keys > 0 && !p.sink.empty()) sinks += heads;
+  });
+  return {logit_flops(p, visits) + 2 * chosen * d(p.dim_v),
+          chosen + sinks + cap_exps(p, visits.pairs), per_thread(topk_floats(p, count), threads)};
 }
 
 }  // namespace attnbench::kernels

@@ -11,10 +11,13 @@
 
 #include <algorithm>
 #include <limits>
+#include <optional>
 
+#include "kernels/masked_pattern.h"
 #include "kernels/op_count.h"
 #include "kernels/scored_softmax-inl.h"
 #include "kernels/scored_softmax_choose.h"
+#include "kernels/scored_softmax_terms-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace attnbench::kernels {
@@ -23,25 +26,36 @@ namespace hn = hwy::HWY_NAMESPACE;
 
 constexpr float kNone = -std::numeric_limits<float>::infinity();
 
-/// Calls block(begin, keys) after the logits of each block of keys stand in `scores`; keys that a
-/// lane may not read are -infinity. Blocks are at multiples of kKeyBlock.
+/// Calls block(begin, keys, masked) after the logits of each block of keys stand in `scores`; keys
+/// that a lane may not read are -infinity, and only in masked blocks. Blocks are at multiples of
+/// kKeyBlock; those that a mask from a file forbids altogether are left out.
 template <class Block>
-HWY_INLINE void for_each_block(const ChoiceTile& job, float* packed, float* scores, Block block) {
+HWY_INLINE void for_each_block(const ChoiceTile& job, const TileTerms& terms, float* packed,
+                               float* scores, Block block) {
   const TileQueries& queries = job.tile.queries;
   const std::int64_t dim = job.problem.dim_qk;
   const std::ptrdiff_t columns = padded_lanes(queries.lanes);
   pack_transposed(job.tile.q_rows, queries.lanes, columns, dim, job.scale, packed, kLaneStride);
   const std::int64_t common = lane_keys(job, 0), total = lane_keys(job, queries.lanes - 1);
+  std::optional<TileMask> file;
+  if (job.shaping.mask != nullptr) file.emplace(*job.shaping.mask, queries);
   for (std::int64_t begin = 0; begin < total; begin += kKeyBlock) {
     const std::int64_t end = std::min<std::int64_t>(begin + kKeyBlock, total);
+    bool masked = end > common;
+    if (file) {
+      const AttentionMask::Block found = file->block(begin / kKeyBlock);
+      if (found == AttentionMask::Block::none) continue;
+      masked = masked || found == AttentionMask::Block::mixed;
+    }
     gemm<ALayout::row_major>(end - begin, columns, dim, job.k + begin * job.k_stride, job.k_stride,
                              packed, kLaneStride, scores, kLaneStride, Old::overwrite);
-    if (end > common) {
+    terms.shape(begin, end - begin, columns, scores);
+    if (masked) {
       std::uint64_t mask[kKeyBlock];
       job.pattern.mask(queries, 0, begin, end, mask);
       apply_mask(scores, end - begin, mask, columns);
     }
-    block(begin, end - begin);
+    block(begin, end - begin, masked);
     count_ops((end - begin) * queries.lanes * dim, 0);
   }
 }

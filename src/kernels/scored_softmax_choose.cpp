@@ -41,7 +41,8 @@ void argmax_target(const ChoiceTile& job) {
   alignas(64) std::int32_t chosen[kTileQueries];
   std::fill_n(best, kTileQueries, kNone);
   std::fill_n(chosen, kTileQueries, -1);
-  for_each_block(job, packed, scores, [&](std::int64_t begin, std::ptrdiff_t keys) {
+  const TileTerms terms(job.shaping, job.tile.queries);
+  for_each_block(job, terms, packed, scores, [&](std::int64_t begin, std::ptrdiff_t keys, bool) {
     for (std::ptrdiff_t at = 0; at < columns; at += lanes) {
       auto top = hn::Load(d, best + at);
       auto index = hn::Load(di, chosen + at);
@@ -58,7 +59,9 @@ void argmax_target(const ChoiceTile& job) {
       hn::Store(index, di, chosen + at);
     }
   });
-  for (int lane = 0; lane < job.tile.queries.lanes; ++lane) copy_value(job, lane, chosen[lane]);
+  for (int lane = 0; lane < job.tile.queries.lanes; ++lane) {
+    copy_value(job, lane, terms.sink(lane) > best[lane] ? -1 : chosen[lane]);
+  }
 }
 
 /// What a sampling tile knows of its segments: [segments][64] each.
@@ -70,31 +73,30 @@ struct Segments {
 };
 
 /// Runs over all keys; leaves each segment's maximum and sum of exponentials.
-void sum_segments(const ChoiceTile& job, float* packed, const OnlineTile& t, Segments& segments) {
+void sum_segments(const ChoiceTile& job, const TileTerms& terms, float* packed, const OnlineTile& t,
+                  const Segments& segments) {
   const int lanes = job.tile.queries.lanes;
   std::int64_t open = 0;
-  const auto close = [&] {
-    std::copy_n(t.maximum, kLaneStride, segments.maximum + open * kLaneStride);
-    std::copy_n(t.sum, kLaneStride, segments.sum + open * kLaneStride);
-    std::fill_n(t.maximum, kLaneStride, kNone);
-    std::fill_n(t.sum, kLaneStride, 0.0F);
-    segments.count = open + 1;
-  };
-  bool any = false;
-  for_each_block(job, packed, t.scores, [&](std::int64_t begin, std::ptrdiff_t keys) {
-    if (begin / segments.length != open) {
-      close();
-      open = begin / segments.length;
+  const auto close_until = [&](std::int64_t segment) {
+    for (; open < segment; ++open) {
+      std::copy_n(t.maximum, kLaneStride, segments.maximum + open * kLaneStride);
+      std::copy_n(t.sum, kLaneStride, segments.sum + open * kLaneStride);
+      std::fill_n(t.maximum, kLaneStride, kNone);
+      std::fill_n(t.sum, kLaneStride, 0.0F);
     }
+  };
+  for_each_block(job, terms, packed, t.scores, [&](std::int64_t begin, std::ptrdiff_t keys, bool) {
+    close_until(begin / segments.length);
     softmax_columns(t, keys);
     count_ops(0, keys * lanes + lanes);
-    any = true;
   });
-  if (any) close();
+  close_until(segments.count);
 }
 
-/// A lane's segment, what is cumulated before it, and where in the sum its key lies.
+/// A lane's segment (-1: the sink was drawn), what is cumulated before it, and where in the sum its
+/// key lies. `sink` is given.
 struct Draw {
+  alignas(64) float sink[kTileQueries];
   alignas(64) float before[kTileQueries];
   alignas(64) float target[kTileQueries];
   alignas(64) float maximum[kTileQueries];
@@ -107,14 +109,15 @@ void draw_segments(const Segments& segments, std::ptrdiff_t columns, const float
   const hn::ScalableTag<float> d;
   const auto lanes = static_cast<std::ptrdiff_t>(hn::Lanes(d));
   for (std::ptrdiff_t at = 0; at < columns; at += lanes) {
-    auto maximum = hn::Set(d, kNone);
+    auto maximum = hn::Load(d, draw.sink + at);
     for (std::int64_t s = 0; s < segments.count; ++s) {
       maximum = hn::Max(maximum, hn::Load(d, segments.maximum + s * kLaneStride + at));
     }
     hn::Store(maximum, d, draw.maximum + at);
     // A lane without a key: (-inf) - (-inf) must not be formed.
     maximum = hn::IfThenZeroElse(hn::Eq(maximum, hn::Set(d, kNone)), maximum);
-    auto total = hn::Zero(d);
+    const auto sink = exp2_nonpositive(d, hn::Sub(hn::Load(d, draw.sink + at), maximum));
+    auto total = hn::Zero(d), last = hn::Zero(d);
     for (std::int64_t s = 0; s < segments.count; ++s) {
       const std::ptrdiff_t here = s * kLaneStride + at;
       const auto factor =
@@ -122,17 +125,22 @@ void draw_segments(const Segments& segments, std::ptrdiff_t columns, const float
       const auto sum = hn::Mul(factor, hn::Load(d, segments.sum + here));
       hn::Store(sum, d, segments.sum + here);
       total = hn::Add(total, sum);
+      last = hn::IfThenElse(hn::Gt(sum, hn::Zero(d)), hn::Set(d, static_cast<float>(s)), last);
     }
-    const auto target = hn::Mul(hn::Load(d, uniform + at), total);
+    const auto target = hn::Mul(hn::Load(d, uniform + at), hn::Add(total, sink));
     hn::Store(target, d, draw.target + at);
     auto reached = hn::Zero(d), before = hn::Zero(d), segment = hn::Zero(d);
-    // The last segment needs no test: it is what remains.
-    for (std::int64_t s = 0; s + 1 < segments.count; ++s) {
+    for (std::int64_t s = 0; s < segments.count; ++s) {
       reached = hn::Add(reached, hn::Load(d, segments.sum + s * kLaneStride + at));
       const auto passed = hn::Le(reached, target);
-      before = hn::IfThenElse(passed, reached, before);
-      segment = hn::IfThenElse(passed, hn::Set(d, static_cast<float>(s + 1)), segment);
+      const auto next = hn::Set(d, static_cast<float>(s + 1));
+      // Should rounding leave the target at the very end of the sum, it is the last with a weight.
+      const auto move = hn::And(passed, hn::Le(next, last));
+      before = hn::IfThenElse(move, reached, before);
+      segment = hn::IfThenElse(move, next, segment);
     }
+    const auto to_sink = hn::And(hn::Le(reached, target), hn::Gt(sink, hn::Zero(d)));
+    segment = hn::IfThenElse(to_sink, hn::Set(d, -1.0F), segment);
     hn::Store(before, d, draw.before + at);
     hn::Store(segment, d, draw.segment + at);
   }
@@ -140,27 +148,27 @@ void draw_segments(const Segments& segments, std::ptrdiff_t columns, const float
 
 /// The key of one lane, from the logits of its segment. Always as many logits as a segment has keys
 /// (or the lane has), so that the work does not depend on the draw.
-std::int64_t draw_key(const ChoiceTile& job, const Draw& draw, std::int64_t length, int lane,
-                      float* logits) {
+std::int64_t draw_key(const ChoiceTile& job, const TileTerms& terms, const Draw& draw,
+                      std::int64_t length, int lane, float* logits) {
   const std::int64_t keys = lane_keys(job, lane);
   if (keys == 0) return -1;
   const hn::ScalableTag<float> d;
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
-  // The lane's last segment, should rounding leave the target at the very end of the sum.
-  const std::int64_t segment =
-      std::min(static_cast<std::int64_t>(draw.segment[lane]), (keys - 1) / length);
-  const std::int64_t first = segment * length;
+  const bool none = draw.segment[lane] < 0 || draw.maximum[lane] == kNone;
+  const std::int64_t first = none ? 0 : static_cast<std::int64_t>(draw.segment[lane]) * length;
   const std::int64_t end = std::min(first + length, keys);
   const std::int64_t count = std::min(length, keys);
   const std::int64_t begin = end - count;
   row_dots(job.tile.q_rows[lane], job.k + begin * job.k_stride, job.k_stride, count,
            job.problem.dim_qk, job.scale, logits);
-  const auto maximum = hn::Set(d, draw.maximum[lane]);
+  terms.shape_lane(lane, begin, count, logits);
+  const auto maximum = hn::Set(d, none ? 0.0F : draw.maximum[lane]);
   for (std::int64_t j = 0; j < count; j += lanes) {
     // Logits computed twice may differ in the last place: not beyond what exp2 accepts.
     hn::Store(exp2_nonpositive(d, hn::Sub(hn::Load(d, logits + j), maximum)), d, logits + j);
   }
   count_ops(count * job.problem.dim_qk, count);
+  if (none) return -1;
   float reached = draw.before[lane];
   std::int64_t chosen = first;
   for (std::int64_t j = first - begin; j < count; ++j) {
@@ -180,15 +188,19 @@ void sampled_target(const ChoiceTile& job, const float* uniform) {
   segments.maximum = packed + job.problem.dim_qk * kLaneStride;
   segments.sum = segments.maximum + kSampleSegments * kLaneStride;
   segments.length = sample_segment(job.problem.seq_k);
+  segments.count = (lane_keys(job, lanes - 1) + segments.length - 1) / segments.length;
   float* logits = segments.sum + kSampleSegments * kLaneStride;
-  sum_segments(job, packed, t, segments);
+  const TileTerms terms(job.shaping, job.tile.queries);
+  sum_segments(job, terms, packed, t, segments);
   alignas(64) float lane_uniform[kTileQueries] = {};
   for (int lane = 0; lane < lanes; ++lane) lane_uniform[lane] = uniform[job.tile.row[lane]];
   Draw draw;
+  std::fill_n(draw.sink, kTileQueries, kNone);
+  for (int lane = 0; lane < lanes; ++lane) draw.sink[lane] = terms.sink(lane);
   draw_segments(segments, t.columns, lane_uniform, draw);
-  count_ops(0, segments.count * lanes);
+  count_ops(0, (segments.count + (terms.has_sink() ? 1 : 0)) * lanes);
   for (int lane = 0; lane < lanes; ++lane) {
-    copy_value(job, lane, draw_key(job, draw, segments.length, lane, logits));
+    copy_value(job, lane, draw_key(job, terms, draw, segments.length, lane, logits));
   }
 }
 

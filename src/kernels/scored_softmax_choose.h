@@ -11,8 +11,9 @@ namespace attnbench::kernels {
 struct ChoiceTile {
   const Problem& problem;
   const LaneTile& tile;
-  const KeyPattern& pattern;  ///< The base mask.
-  float scale = 1;            ///< Factor on the logits, in base 2.
+  const KeyPattern& pattern;  ///< The base mask, and that from a file.
+  LogitShaping shaping = {};
+  float scale = 1;  ///< Factor on the logits, in base 2.
   const float* k = nullptr;
   std::int64_t k_stride = 0;
   const float* v = nullptr;
@@ -20,7 +21,7 @@ struct ChoiceTile {
   float* scratch = nullptr;  ///< 64-byte aligned.
 };
 
-/// Keys that lane `lane` may read: the first ones.
+/// Keys that the base mask lets lane `lane` read: the first ones.
 inline std::int64_t lane_keys(const ChoiceTile& job, int lane) {
   const TileQueries& queries = job.tile.queries;
   return readable_keys(job.problem, queries.batch, queries.position[lane]);

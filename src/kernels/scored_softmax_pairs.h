@@ -22,7 +22,7 @@ struct PairTile {
   const float* v = nullptr;
   std::ptrdiff_t v_stride = 0;
   std::int64_t dim_v = 0;
-  const ScoreModifier* modifier = nullptr;
+  LogitShaping shaping = {};
   float* scratch = nullptr;  ///< pair_tile_floats(), 64-byte aligned
 };
 std::size_t pair_tile_floats(std::int64_t dim_qk, std::int64_t dim_v, std::int64_t hidden,

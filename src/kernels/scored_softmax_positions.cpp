@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <numbers>
 
+#include "kernels/masked_pattern.h"
 #include "kernels/scored_softmax_windows.h"
 
 namespace attnbench::kernels {
@@ -33,17 +34,19 @@ std::size_t predictive_floats(const Problem& p, std::int64_t window) {
 
 void monotonic_window_attention(const Problem& p, std::int64_t window, const Inputs& inputs,
                                 TensorView output, Workspace& workspace, Executor& executor) {
-  const WindowPattern pattern = monotonic_pattern(p, window);
+  const WindowPattern base = monotonic_pattern(p, window);
+  const ProblemPattern pattern(p, base);
+  const ProblemShaping shaping(p);
   const auto scratch = take_per_thread(workspace, monotonic_floats(p), executor.threads());
   std::vector<std::vector<KeyRun>> runs(static_cast<std::size_t>(executor.threads()));
   for_each_lane_tile(
-      p, pattern.tile_queries(p.group()), inputs.q, output, executor,
+      p, (*pattern).tile_queries(p.group()), inputs.q, output, executor,
       [&](LaneTile& tile, int slot) {
         const std::int64_t b = tile.queries.batch;
         const auto at = static_cast<std::size_t>(slot);
-        run_monotonic_tile({p, tile, pattern, runs[at], window, inputs.k.row(b, tile.kv_head, 0),
-                            inputs.k.stride[2], inputs.v.row(b, tile.kv_head, 0),
-                            inputs.v.stride[2], scratch[at]});
+        run_monotonic_tile({p, tile, *pattern, shaping.view(), runs[at], window,
+                            inputs.k.row(b, tile.kv_head, 0), inputs.k.stride[2],
+                            inputs.v.row(b, tile.kv_head, 0), inputs.v.stride[2], scratch[at]});
       });
 }
 
@@ -71,20 +74,24 @@ PositionNetwork pack_position_network(std::int64_t dim, std::int64_t hidden, con
 void predictive_window_attention(const Problem& p, std::int64_t window,
                                  const PositionNetwork& network, const Inputs& inputs,
                                  TensorView output, Workspace& workspace, Executor& executor) {
+  const ProblemShaping shaping(p);
   const auto scratch = take_per_thread(workspace, predictive_floats(p, window), executor.threads());
-  for_each_lane_tile(
-      p, kPredictedQueries, inputs.q, output, executor, [&](LaneTile& tile, int slot) {
-        const std::int64_t b = tile.queries.batch;
-        run_predictive_tile({p, tile, network, window, inputs.k.row(b, tile.kv_head, 0),
-                             inputs.k.stride[2], inputs.v.row(b, tile.kv_head, 0),
-                             inputs.v.stride[2], scratch[static_cast<std::size_t>(slot)]});
-      });
+  for_each_lane_tile(p, kPredictedQueries, inputs.q, output, executor,
+                     [&](LaneTile& tile, int slot) {
+                       const std::int64_t b = tile.queries.batch;
+                       run_predictive_tile({p, tile, network, shaping.view(), window,
+                                            inputs.k.row(b, tile.kv_head, 0), inputs.k.stride[2],
+                                            inputs.v.row(b, tile.kv_head, 0), inputs.v.stride[2],
+                                            scratch[static_cast<std::size_t>(slot)]});
+                     });
 }
 
 WindowWork monotonic_window_work(const Problem& p, std::int64_t window, int threads) {
-  const TileVisits visits = count_visits(p, monotonic_pattern(p, window));
+  const WindowPattern base = monotonic_pattern(p, window);
+  const TileVisits visits = count_visits(p, *ProblemPattern(p, base));
   return {2 * visits.pairs * static_cast<double>(p.dim_qk + p.dim_v),
-          2 * visits.pairs + visits.lane_blocks, per_thread(monotonic_floats(p), threads)};
+          visits.pairs * (2 + LogitTerms(p).exps_per_pair()) + visits.lane_blocks,
+          per_thread(monotonic_floats(p), threads)};
 }
 
 WindowWork predictive_window_work(const Problem& p, std::int64_t window, std::int64_t hidden,
@@ -99,7 +106,8 @@ WindowWork predictive_window_work(const Problem& p, std::int64_t window, std::in
   const auto rows = static_cast<double>(p.batch * p.heads_q * p.seq_q);
   return {2 * (rows * static_cast<double>(hidden * p.dim_qk) +
                keys * static_cast<double>(p.dim_qk + p.dim_v)),
-          rows * static_cast<double>(hidden + 1) + 2 * keys,
+          rows * static_cast<double>(hidden + (p.sink.empty() ? 1 : 2)) +
+              keys * (2 + LogitTerms(p).exps_per_pair()),
           per_thread(predictive_floats(p, window), threads)};
 }
 

@@ -41,11 +41,18 @@ PairScore pack_first_layer(std::int64_t dim, std::int64_t hidden, MatrixRows wq,
   return s;
 }
 
-/// v tanh = v - 2 v / (1 + 2^w): the constant drops out of the softmax, whose logits are in base 2.
+/// v tanh = v - 2 v / (1 + 2^w): these are the quotients' weights, for logits in base 2.
 FloatBuffer pack_weights(const float* v, std::int64_t count) {
   FloatBuffer weights = zeros(padded(count, 4));
   for (std::int64_t a = 0; a < count; ++a) weights.data()[a] = times(kBase2, v[a]);
   return weights;
+}
+
+/// The constants.
+float sum_of_weights(const float* v, std::int64_t count) {
+  double sum = 0;
+  for (std::int64_t a = 0; a < count; ++a) sum += static_cast<double>(v[a]);
+  return static_cast<float>(sum * std::numbers::log2e);
 }
 
 /// Workspace for the keys: [B, Hkv, Nk] rows of hidden_stride floats, and their reach.
@@ -59,6 +66,7 @@ PairScore pack_additive_score(std::int64_t dim, std::int64_t hidden, MatrixRows 
                               const float* b, const float* v) {
   PairScore s = pack_first_layer(dim, hidden, wq, wk, b);
   s.weights = pack_weights(v, hidden);
+  s.constant = sum_of_weights(v, hidden);
   return s;
 }
 
@@ -71,6 +79,7 @@ PairScore pack_two_layer_score(std::int64_t dim, std::int64_t hidden, std::int64
   s.second = zeros(s.output_rows * s.hidden_rows);
   s.second_bias = zeros(s.output_rows);
   s.weights = pack_weights(w3, outputs);
+  s.constant = sum_of_weights(w3, outputs);
   for (std::int64_t r = 0; r < outputs; ++r) {
     // W2 (1 - 2 R) + b2 with R = 1 / (1 + E F).
     double bias = static_cast<double>(b2[r]);
@@ -87,7 +96,7 @@ void pair_score_softmax(const Problem& p, const PairScore& score, const Inputs& 
                         TensorView output, Workspace& workspace, Executor& executor) {
   const WindowPattern base = base_pattern(p);
   const ProblemPattern pattern(p, base);
-  const auto modifier = make_score_modifier(p);
+  const ProblemShaping shaping(p);
   const auto stride = static_cast<std::size_t>(score.hidden_stride);
   float* keys = workspace.take(key_rows(p) * stride);
   float* reach = workspace.take(key_rows(p));
@@ -114,7 +123,7 @@ void pair_score_softmax(const Problem& p, const PairScore& score, const Inputs& 
         const auto at = static_cast<std::size_t>(slot);
         run_pair_tile({score, tile, *pattern, runs[at], keys + row * score.hidden_stride,
                        reach + row, inputs.v.row(b, tile.kv_head, 0), inputs.v.stride[2], p.dim_v,
-                       modifier.get(), scratch[at]});
+                       shaping.view(), scratch[at]});
       });
 }
 
@@ -128,7 +137,8 @@ PairScoreWork pair_score_work(const Problem& p, std::int64_t hidden, std::int64_
   for (std::int64_t b = 0; b < p.batch; ++b) rows += d(p.heads_kv * p.key_length(b));
   PairScoreWork work;
   work.flops = 2 * (rows * d(hidden * p.dim_qk) + visits.pairs * d(ops.multiply_adds + p.dim_v));
-  work.exps = rows * d(hidden) + visits.pairs * d(ops.exps + 1) + visits.lane_blocks;
+  work.exps = rows * d(hidden) + visits.pairs * (d(ops.exps + 1) + LogitTerms(p).exps_per_pair()) +
+              visits.lane_blocks;
   const auto stride = static_cast<std::size_t>(padded(hidden, 16));
   work.workspace_bytes =
       workspace_take_bytes(key_rows(p) * stride) + workspace_take_bytes(key_rows(p)) +

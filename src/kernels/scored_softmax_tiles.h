@@ -3,12 +3,15 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <vector>
 
 #include "attention/executor.h"
 #include "attention/problem.h"
 #include "attention/tensor.h"
 #include "kernels/key_pattern.h"
+#include "kernels/logit_terms.h"
+#include "kernels/score_modifier.h"
 #include "kernels/tiled_softmax.h"
 
 namespace attnbench::kernels {
@@ -20,6 +23,26 @@ struct LaneTile {
   const float* q_rows[kTileQueries] = {};
   float* out_rows[kTileQueries] = {};
   std::int64_t row[kTileQueries] = {};  ///< (batch * Hq + head) * Nq + query.
+};
+
+/// What a problem does to logits between the score and the softmax; null members do nothing.
+struct LogitShaping {
+  const LogitTerms* terms = nullptr;
+  const ScoreModifier* modifier = nullptr;  ///< Adds the values of an additive mask.
+  const AttentionMask* mask = nullptr;      ///< From a file.
+};
+
+/// Holds what a problem's shaping refers to.
+class ProblemShaping {
+ public:
+  explicit ProblemShaping(const Problem& problem)
+      : terms_(problem), modifier_(make_score_modifier(problem)), mask_(problem.mask) {}
+  LogitShaping view() const { return {terms_.if_any(), modifier_.get(), mask_.get()}; }
+
+ private:
+  LogitTerms terms_;
+  std::unique_ptr<const ScoreModifier> modifier_;
+  std::shared_ptr<const AttentionMask> mask_;
 };
 
 /// Calls body(tile, slot) for every tile of `width` lanes, shared out among the threads: head by

@@ -168,7 +168,8 @@ HWY_INLINE std::uint64_t above_threshold(const float* scores, const Candidates& 
   return word;
 }
 
-/// The first blocks of keys fill every lane's list: one transpose instead of 64 x 64 appends.
+/// The first blocks of keys, as far as they are not masked, fill every lane's list: one transpose
+/// instead of 64 x 64 appends.
 void append_block(Candidates& c, int lanes, const float* scores, std::int64_t begin,
                   std::ptrdiff_t keys) {
   alignas(64) float ones[kTileQueries];
@@ -184,16 +185,16 @@ void append_block(Candidates& c, int lanes, const float* scores, std::int64_t be
 }
 
 /// Softmax over each lane's candidates, and their values.
-void finish_candidates(const ChoiceTile& job, Candidates& c) {
+void finish_candidates(const ChoiceTile& job, const TileTerms& terms, Candidates& c) {
   for (int lane = 0; lane < job.tile.queries.lanes; ++lane) {
     cut_back(c, lane);
     const std::int64_t size = c.size[lane];
     const std::int32_t* key = c.keys_of(lane);
-    const float inverse_sum = softmax_row(c.logits_of(lane), size, size);
+    const float inverse_sum = softmax_row(c.logits_of(lane), size, size, terms.sink(lane));
     weighted_rows(
         c.logits_of(lane), [&](std::ptrdiff_t t) { return job.v + key[t] * job.v_stride; }, size,
         job.problem.dim_v, inverse_sum, job.tile.out_rows[lane]);
-    count_ops(size * job.problem.dim_v, size);
+    count_ops(size * job.problem.dim_v, size + (size > 0 && terms.has_sink() ? 1 : 0));
   }
 }
 
@@ -210,12 +211,15 @@ void topk_target(const ChoiceTile& job, std::int64_t count) {
   std::fill_n(c.threshold, kTileQueries, kNone);
   // Lanes beyond the tile's hold no query.
   std::fill(c.threshold + lanes, c.threshold + kTileQueries, -kNone);
-  const std::int64_t common = lane_keys(job, 0);
-  for_each_block(job, packed, scores, [&](std::int64_t begin, std::ptrdiff_t keys) {
-    if (begin + keys <= std::min(common, c.slots)) {
+  const TileTerms terms(job.shaping, job.tile.queries);
+  std::int64_t appended = 0;  // Size of every list while all blocks were whole; then -1.
+  const auto take = [&](std::int64_t begin, std::ptrdiff_t keys, bool masked) {
+    if (appended >= 0 && !masked && appended + keys <= c.slots) {
       append_block(c, lanes, scores, begin, keys);
+      appended += keys;
       return;
     }
+    appended = -1;
     for (int lane = 0; lane < lanes; ++lane) {
       if (c.size[lane] + keys > c.slots) cut_back(c, lane);
     }
@@ -228,8 +232,9 @@ void topk_target(const ChoiceTile& job, std::int64_t count) {
         c.keys[at] = static_cast<std::int32_t>(begin + j);
       }
     }
-  });
-  finish_candidates(job, c);
+  };
+  for_each_block(job, terms, packed, scores, take);
+  finish_candidates(job, terms, c);
 }
 
 }  // namespace

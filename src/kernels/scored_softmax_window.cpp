@@ -13,6 +13,7 @@
 #include "kernels/op_count.h"
 #include "kernels/scored_softmax-inl.h"
 #include "kernels/scored_softmax_rows-inl.h"
+#include "kernels/scored_softmax_terms-inl.h"
 #include "kernels/scored_softmax_window.h"
 #include "kernels/scored_softmax_windows.h"
 #include "kernels/tanh-inl.h"
@@ -41,9 +42,12 @@ void monotonic_target(const MonotonicTile& job) {
   float* packed = t.factor + kLaneStride;
   pack_transposed(job.tile.q_rows, lanes, t.columns, p.dim_qk,
                   static_cast<float>(std::numbers::log2e), packed, kLaneStride);
+  const TileTerms terms(job.shaping, job.tile.queries);
+  terms.start(t);
   const auto score = [&](std::int64_t begin, std::ptrdiff_t keys) {
     gemm<ALayout::row_major>(keys, t.columns, p.dim_qk, job.k + begin * job.k_stride, job.k_stride,
                              packed, kLaneStride, t.scores, kLaneStride, Old::overwrite);
+    terms.shape(begin, keys, t.columns, t.scores);
     count_ops(keys * lanes * (p.dim_qk + p.dim_v), 2 * keys * lanes + lanes);
   };
   const auto weigh = [&](std::int64_t begin, std::ptrdiff_t keys) {
@@ -148,32 +152,6 @@ void predict(const PredictiveTile& job, double* wide, double* positions) {
   count_ops(queries * net.hidden * net.dim, queries * (net.hidden + 1));
 }
 
-/// Softmax over weights[low, high) times the Gaussian at `center`; the rest of [0, count) becomes
-/// zero. Returns 1 / sum. The buffer has room for whole vectors.
-float weigh_row(float* weights, std::int64_t count, std::int64_t low, std::int64_t high,
-                float center, float factor) {
-  const hn::ScalableTag<float> d;
-  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
-  const auto none = hn::Set(d, -std::numeric_limits<float>::infinity());
-  const auto from = hn::Set(d, static_cast<float>(low)), to = hn::Set(d, static_cast<float>(high));
-  const auto logits_at = [&](std::int64_t j) {
-    const auto index = hn::Iota(d, static_cast<float>(j));
-    const auto inside = hn::And(hn::Ge(index, from), hn::Lt(index, to));
-    return hn::IfThenElse(inside, hn::Load(d, weights + j), none);
-  };
-  auto maximum = none;
-  for (std::int64_t j = 0; j < count; j += lanes) maximum = hn::Max(maximum, logits_at(j));
-  maximum = hn::MaxOfLanes(d, maximum);
-  auto sum = hn::Zero(d);
-  for (std::int64_t j = 0; j < count; j += lanes) {
-    const auto w = exp2_nonpositive(d, hn::Sub(logits_at(j), maximum));
-    const auto distance = hn::Sub(hn::Iota(d, static_cast<float>(j)), hn::Set(d, center));
-    sum = hn::Add(sum, w);
-    hn::Store(hn::Mul(w, gaussian(d, distance, hn::Set(d, factor))), d, weights + j);
-  }
-  return 1 / hn::GetLane(hn::SumOfLanes(d, sum));
-}
-
 /// The keys of one query: [begin, begin + count) are visited, [low, high) of these weighted.
 struct Window {
   std::int64_t begin = 0;
@@ -183,6 +161,38 @@ struct Window {
   float center = 0;  ///< Relative to begin.
   float inverse_sum = 0;
 };
+
+/// Softmax over weights[low, high) and the sink, times the Gaussian at the center; the rest of
+/// [0, count) becomes zero. Returns 1 / sum, or 0 where no key has a logit. The buffer has room for
+/// whole vectors.
+float weigh_row(const Window& window, float sink, float factor, float* weights) {
+  const std::int64_t count = window.count;
+  const hn::ScalableTag<float> d;
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  const auto none = hn::Set(d, -std::numeric_limits<float>::infinity());
+  const auto from = hn::Set(d, static_cast<float>(window.low));
+  const auto to = hn::Set(d, static_cast<float>(window.high));
+  const auto logits_at = [&](std::int64_t j) {
+    const auto index = hn::Iota(d, static_cast<float>(j));
+    const auto inside = hn::And(hn::Ge(index, from), hn::Lt(index, to));
+    return hn::IfThenElse(inside, hn::Load(d, weights + j), none);
+  };
+  auto maximum = none;
+  for (std::int64_t j = 0; j < count; j += lanes) maximum = hn::Max(maximum, logits_at(j));
+  maximum = hn::Max(hn::MaxOfLanes(d, maximum), hn::Set(d, sink));
+  // Nothing to weigh: (-inf) - (-inf) must not be formed.
+  maximum = hn::IfThenZeroElse(hn::Eq(maximum, none), maximum);
+  auto sum = hn::Zero(d);
+  for (std::int64_t j = 0; j < count; j += lanes) {
+    const auto w = exp2_nonpositive(d, hn::Sub(logits_at(j), maximum));
+    const auto distance = hn::Sub(hn::Iota(d, static_cast<float>(j)), hn::Set(d, window.center));
+    sum = hn::Add(sum, w);
+    hn::Store(hn::Mul(w, gaussian(d, distance, hn::Set(d, factor))), d, weights + j);
+  }
+  const auto of_sink = exp2_nonpositive(d, hn::Sub(hn::Set(d, sink), maximum));
+  const float total = hn::GetLane(hn::Add(hn::SumOfLanes(d, sum), of_sink));
+  return total > 0 ? 1 / total : 0;
+}
 
 Window window_at(double center, std::int64_t reach, std::int64_t keys) {
   const auto end = static_cast<double>(keys);
@@ -210,6 +220,7 @@ void predictive_target(const PredictiveTile& job) {
   const std::int64_t row = window_floats(p, job.window);
   alignas(64) double positions[kPredictedQueries] = {};
   predict(job, wide, positions);
+  const TileTerms terms(job.shaping, job.tile.queries);
   Window windows[kPredictedQueries];
   for (int lane = 0; lane < queries; ++lane) {
     Window& w = windows[lane];
@@ -217,13 +228,14 @@ void predictive_target(const PredictiveTile& job) {
                   readable_keys(p, job.tile.queries.batch, job.tile.queries.position[lane]));
     row_dots(job.tile.q_rows[lane], job.k + w.begin * job.k_stride, job.k_stride, w.count, p.dim_qk,
              static_cast<float>(std::numbers::log2e), weights + lane * row);
-    count_ops(w.count * (p.dim_qk + p.dim_v), 2 * w.count);
+    terms.shape_lane(lane, w.begin, w.count, weights + lane * row);
+    count_ops(w.count * (p.dim_qk + p.dim_v), 2 * w.count + (terms.has_sink() ? 1 : 0));
   }
   const float factor = gaussian_factor(job.window);
   for (int lane = 0; lane < queries; ++lane) {
     Window& w = windows[lane];
     if (w.low < w.high) {
-      w.inverse_sum = weigh_row(weights + lane * row, w.count, w.low, w.high, w.center, factor);
+      w.inverse_sum = weigh_row(w, terms.sink(lane), factor, weights + lane * row);
     } else {
       std::fill_n(weights + lane * row, w.count, 0.0F);
     }

@@ -3,7 +3,8 @@
 //
 //   O_i = sum over |s - p| <= D_w of softmax_s(q_i . k_s) exp(-(s - p)^2 / (2 sigma^2)) v_s
 //
-// with sigma = D_w / 2. The softmax runs over the window; the Gaussian is not renormalised.
+// with sigma = D_w / 2. The softmax runs over the window; the Gaussian is not renormalised. Soft
+// cap, ALiBi, masks from files and the sink are those of the softmax.
 #pragma once
 
 #include <cstdint>
@@ -34,7 +35,7 @@ PositionNetwork pack_position_network(std::int64_t dim, std::int64_t hidden, con
                                       const float* v);
 
 /// p predicted for each query: neighbouring queries share no keys, so each goes over its own window
-/// row by row. Always 2 D_w + 1 keys, or as many as the query may read, so that the work does not
+/// row by row. Always 2 D_w + 1 keys, or as many as the base mask has, so that the work does not
 /// depend on the data.
 void predictive_window_attention(const Problem& problem, std::int64_t window,
                                  const PositionNetwork& network, const Inputs& inputs,

@@ -17,6 +17,7 @@ struct MonotonicTile {
   const Problem& problem;
   const LaneTile& tile;
   const KeyPattern& pattern;
+  LogitShaping shaping;
   std::vector<KeyRun>& runs;
   std::int64_t window = 0;
   const float* k = nullptr;
@@ -32,6 +33,7 @@ struct PredictiveTile {
   const Problem& problem;
   const LaneTile& tile;  ///< At most kPredictedQueries lanes.
   const PositionNetwork& network;
+  LogitShaping shaping;
   std::int64_t window = 0;
   const float* k = nullptr;
   std::int64_t k_stride = 0;

@@ -38,20 +38,6 @@ struct TileBuffers {
   std::ptrdiff_t columns;  // Lanes rounded up to whole vectors.
 };
 
-/// What the logits of a tile's lanes depend on beside the keys; only with terms that change them.
-struct alignas(64) LaneTerms {
-  float slopes[kTileQueries] = {};
-  float positions[kTileQueries] = {};
-
-  explicit LaneTerms(const TileJob& job) {
-    const LogitTerms& terms = *job.terms;
-    for (int lane = 0; lane < job.queries.lanes && !terms.slopes.empty(); ++lane) {
-      slopes[lane] = terms.slopes[static_cast<std::size_t>(job.queries.head[lane])];
-      positions[lane] = static_cast<float>(job.queries.query[lane] + terms.diagonal);
-    }
-  }
-};
-
 TileBuffers lay_out(const TileJob& job) {
   const hn::ScalableTag<float> d;
   const auto lanes = static_cast<std::ptrdiff_t>(hn::Lanes(d));
@@ -135,19 +121,10 @@ void softmax_block(float* scores, std::ptrdiff_t keys, const std::uint64_t* mask
 /// Soft cap and bias of one block of scores.
 void shape_block(const TileJob& job, const TileBuffers& t, const LaneTerms& lanes,
                  const KeyBlock& block) {
-  const LogitTerms& terms = *job.terms;
-  const std::ptrdiff_t keys = block.end - block.begin;
   float positions[kKeyBlock];
-  if (terms.slopes.empty()) {
-    shape_lanes<true, false>(t.scores, kLanes, keys, t.columns, terms.softcap, positions,
-                             lanes.slopes, lanes.positions);
-  } else {
-    key_positions(job, block, positions);
-    const auto shape = terms.softcap > 0 ? shape_lanes<true, true> : shape_lanes<false, true>;
-    shape(t.scores, kLanes, keys, t.columns, terms.softcap, positions, lanes.slopes,
-          lanes.positions);
-  }
-  if (terms.softcap > 0) count_ops(0, keys * job.queries.lanes);
+  if (!job.terms->slopes.empty()) key_positions(job, block, positions);
+  shape_tile(*job.terms, lanes, job.queries.lanes, positions, block.end - block.begin, t.columns,
+             t.scores);
 }
 
 /// Scores, softmax and weighted values of one block.
@@ -217,7 +194,9 @@ void run_tile_target(TileJob& job) {
   start_state(job, t);
   if (job.resume) load_state(job, t);
   std::optional<LaneTerms> lane_terms;
-  if (job.terms != nullptr && job.terms->shape_logits()) lane_terms.emplace(job);
+  if (job.terms != nullptr && job.terms->shape_logits()) {
+    lane_terms.emplace(*job.terms, job.queries);
+  }
   const LaneTerms* shaped = lane_terms ? &*lane_terms : nullptr;
   list_runs(job);
   bool first = !job.resume;

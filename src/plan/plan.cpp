@@ -92,6 +92,7 @@ template <class Use>
 void for_each_scoring(const SweepConfig& config, Problem problem, Use use) {
   for (const Position position : config.position) {
     problem.position = position;
+    problem.rope = position == Position::rope ? config.rope : Rope();
     for (const auto& softcap : config.softcap) {
       problem.softcap = softcap;
       for (const bool sink : config.sink) use(problem, sink);

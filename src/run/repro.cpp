@@ -47,6 +47,8 @@ void add_shape(FlagList& line, const Problem& p) {
 /// What is done to rows and logits beside their product.
 void add_scores(FlagList& line, const Problem& p) {
   if (p.position != Position::none) line.flag("position", to_string(p.position));
+  if (p.rope.interleaved) line.flag("rope-pairs", "interleaved");
+  if (p.rope.base != Rope().base) line.flag("rope-base", fmt::format("{}", p.rope.base));
   if (p.softcap) line.flag("softcap", fmt::format("{}", *p.softcap));
   if (!p.sink.empty()) line.flag("sink", "on");
 }

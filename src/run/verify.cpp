@@ -8,6 +8,7 @@
 #include <new>
 #include <span>
 #include <type_traits>
+#include <utility>
 
 #include "attention/reference.h"
 #include "kernels/arena.h"
@@ -41,10 +42,11 @@ std::string failure_text(const Verification& v, std::int64_t decided) {
 }
 
 /// Softmax attention on the rows that the definition was evaluated on; empty for `different`.
-std::vector<double> softmax_on(const DefinitionRows& definition, const PreparedCase& prepared,
-                               ReferenceCache& references, Executor& executor) {
+ReferenceRows softmax_on(const DefinitionRows& definition, const PreparedCase& prepared,
+                         ReferenceCache& references, Executor& executor) {
   const Variant& variant = *prepared.spec().variant;
   if (variant.info().exactness == Exactness::different) return {};
+  if (variant.chooses_keys()) return definition.expected;
   const std::vector<double>& all = references.softmax(variant, prepared.params(), executor).values;
   const auto dim = static_cast<std::size_t>(references.problem().dim_v);
   std::vector<double> values;
@@ -53,7 +55,7 @@ std::vector<double> softmax_on(const DefinitionRows& definition, const PreparedC
     const auto row = all.begin() + static_cast<std::ptrdiff_t>(at * dim);
     values.insert(values.end(), row, row + static_cast<std::ptrdiff_t>(dim));
   }
-  return values;
+  return {std::move(values), {}};
 }
 
 /// `expected`, rows [from, to).
@@ -72,7 +74,7 @@ std::vector<HeadFigures> per_head(const PreparedCase& prepared, ConstTensorView 
                                   ReferenceCache& references, Executor& executor) {
   const DefinitionRows& definition = references.affordable_definition(
       *prepared.spec().variant, prepared.params(), prepared.aux(), executor);
-  const ReferenceRows softmax{softmax_on(definition, prepared, references, executor), {}};
+  const ReferenceRows softmax = softmax_on(definition, prepared, references, executor);
   const std::vector<RowIndex>& rows = definition.rows;
   const auto dim = static_cast<std::size_t>(output.shape[3]);
   std::vector<HeadFigures> heads;
@@ -133,7 +135,7 @@ Verification verify_output(const PreparedCase& prepared, ConstTensorView output,
   // Written so that a NaN does not pass.
   v.passed = figures.rows > 0 && v.definition_rel_l2 <= v.tolerance;
   if (!v.passed) v.reason = failure_text(v, figures.rows);
-  const ReferenceRows softmax{softmax_on(definition, prepared, references, executor), {}};
+  const ReferenceRows softmax = softmax_on(definition, prepared, references, executor);
   if (!softmax.values.empty()) {
     const ErrorFigures error = compare_rows(output, rows, softmax);
     v.error_rel_l2 = error.relative_l2;

@@ -64,6 +64,24 @@ TEST(RowPlacement, RotationKeepsLengthsAndTellsOnlyDistances) {
   EXPECT_NEAR(one[3], 1 * std::sin(1.0) + 3 * std::cos(1.0), 1e-12);
 }
 
+/// The same rotation of neighbours: that of halves, with the columns in another order.
+TEST(RowPlacement, InterleavedPairsAreNeighbours) {
+  Problem p = small(Position::rope);
+  p.rope.base = 100;
+  const float halves[] = {1, -2, 0.5F, 3, 0, 1}, neighbours[] = {1, 3, -2, 0, 0.5F, 1};
+  const std::vector<double> a = RowPlacement(p).placed(halves, 7);
+  p.rope.interleaved = true;
+  const std::vector<double> b = RowPlacement(p).placed(neighbours, 7);
+  for (std::size_t m = 0; m < 3; ++m) {
+    EXPECT_DOUBLE_EQ(b[2 * m], a[m]);
+    EXPECT_DOUBLE_EQ(b[2 * m + 1], a[m + 3]);
+  }
+  // The last pair's angle is 7 * 100^(-2/3 * 2/2).
+  const double angle = 7 * std::pow(100.0, -2.0 / 3);
+  EXPECT_NEAR(b[2], -2 * std::cos(7 * std::pow(100.0, -1.0 / 3)), 1e-12);
+  EXPECT_NEAR(b[4], 0.5 * std::cos(angle) - std::sin(angle), 1e-12);
+}
+
 TEST(RowPlacement, SinusoidalRowsAreAdded) {
   Problem p = small(Position::sinusoidal);
   p.dim_qk = 5;

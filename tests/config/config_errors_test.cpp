@@ -9,7 +9,9 @@ namespace {
 
 constexpr const char* kKeys =
     "title, variants, shape, mode, seq, seq-k, seq-q, threads, batch, heads, kv-heads, dim, dim-v, "
-    "causal, key-lengths, mask, position, softcap, sink, pass, input, layout, cache, isa, scale, "
+    "causal, key-lengths, mask, position, rope-pairs, rope-base, softcap, sink, pass, input, "
+    "layout, "
+    "cache, isa, scale, "
     "seed, target-ci, budget, "
     "timeout, "
     "max-samples, memory-limit, counters, format, param";
@@ -91,6 +93,9 @@ TEST(ConfigErrors, ValuesOfFiles) {
       {"position = true",
        "s.toml:1:12: position: given true (a boolean); accepted: none, sinusoidal, rope, alibi "
        "(comma separated)"},
+      {"rope-pairs = \"both\"",
+       "s.toml:1:14: rope-pairs: given \"both\"; accepted: half or interleaved"},
+      {"rope-base = 1", "s.toml:1:13: rope-base: given 1 (an integer); accepted: a number above 1"},
       {"softcap = 0",
        "s.toml:1:11: softcap: given 0 (an integer); accepted: none and numbers above 0 (comma "
        "separated)"},

@@ -52,6 +52,10 @@ TEST_F(ShapesTest, TheFileHasTheModelsThatPeopleKnow) {
     EXPECT_EQ(config->seq_k, shape.seq_k);
     EXPECT_EQ(config->mode, shape.mode);
     EXPECT_EQ(config->causal, std::vector<bool>{shape.causal});
+    const bool in_attention =
+        shape.position == "alibi" || (shape.position == "rope" && shape.rope_dim == 0);
+    EXPECT_EQ(config->position.size(), 1u);
+    EXPECT_EQ(to_string(config->position[0]), in_attention ? shape.position : "none") << shape.name;
   }
   for (const char* name : {"bert-base", "gpt2", "llama-3-8b", "vit-b16", "whisper-small-cross",
                            "clip-text", "mistral-7b", "gemma-2-9b", "deepseek-v2-mla"}) {
@@ -67,6 +71,27 @@ TEST_F(ShapesTest, AFlagOverridesOneFigure) {
   EXPECT_EQ(config->heads, Lengths{32});
   EXPECT_EQ(config->dim, Lengths{128});
   EXPECT_EQ(config->causal, std::vector<bool>{true});
+}
+
+TEST_F(ShapesTest, PositionsAreThoseWithinAttention) {
+  const auto llama = parse("", {{"shape", "llama-3-8b"}});
+  ASSERT_TRUE(llama) << llama.error().message;
+  EXPECT_EQ(llama->position, std::vector<Position>{Position::rope});
+  EXPECT_EQ(llama->rope, (Rope{false, 500000}));
+  const auto by_hand = parse("", {{"shape", "llama-3-8b"}, {"position", "none,alibi"}});
+  ASSERT_TRUE(by_hand) << by_hand.error().message;
+  EXPECT_EQ(by_hand->position, (std::vector<Position>{Position::none, Position::alibi}));
+  const auto other = parse("", {{"shape", "llama-3-8b"}, {"rope-base", "1e4"}});
+  ASSERT_TRUE(other) << other.error().message;
+  EXPECT_EQ(other->rope, Rope());
+  for (const char* name : {"gpt2", "bert-base", "whisper-small-cross", "clip-text", "gpt-j-6b"}) {
+    const auto none = parse("", {{"shape", name}});
+    ASSERT_TRUE(none) << none.error().message;
+    EXPECT_EQ(none->position, std::vector<Position>{Position::none}) << name;
+  }
+  const auto bloom = parse("", {{"shape", "bloom-176b"}});
+  ASSERT_TRUE(bloom) << bloom.error().message;
+  EXPECT_EQ(bloom->position, std::vector<Position>{Position::alibi});
 }
 
 TEST_F(ShapesTest, FillsInBelowWhoeverNamesIt) {
@@ -106,11 +131,19 @@ TEST_F(ShapesTest, AWindowBecomesLocalsParametersWhereLocalIsSelected) {
 }
 
 TEST_F(ShapesTest, AConfigurationReadsBackWithoutTheTable) {
-  const auto config = parse("", {{"shape", "whisper-small-cross"}, {"variants", "flash"}});
-  ASSERT_TRUE(config) << config.error().message;
-  const auto again = parse_sweep_config(to_toml(*config), "again.toml", {}, {}, registry_, 4);
+  for (const char* name : {"whisper-small-cross", "llama-3-8b"}) {
+    const auto config = parse("", {{"shape", name}, {"variants", "flash"}});
+    ASSERT_TRUE(config) << config.error().message;
+    const auto again = parse_sweep_config(to_toml(*config), "again.toml", {}, {}, registry_, 4);
+    ASSERT_TRUE(again) << again.error().message;
+    EXPECT_EQ(*again, *config) << name;
+  }
+  const auto turned = parse("position = \"rope\"\nrope-pairs = \"interleaved\"\n", {});
+  ASSERT_TRUE(turned) << turned.error().message;
+  EXPECT_TRUE(turned->rope.interleaved);
+  const auto again = parse_sweep_config(to_toml(*turned), "again.toml", {}, {}, registry_, 4);
   ASSERT_TRUE(again) << again.error().message;
-  EXPECT_EQ(*again, *config);
+  EXPECT_EQ(*again, *turned);
 }
 
 TEST_F(ShapesTest, AnUnknownNameSuggestsTheNearest) {
@@ -143,6 +176,8 @@ TEST(ShapeTable, RefusesWhatItDoesNotKnow) {
       {good + "window = [3]\n", "[left, right], from 0"},
       {good + "position = \"ropes\"\n", "none, learned, sinusoidal, rope, alibi, relative"},
       {good + "softcap = -1\n", "a number above 0"},
+      {good + "rope-base = 1\n", "a number above 1"},
+      {good + "rope-interleaved = 2\n", "true or false"},
       {good + "mode = \"generate\"\n", "self, cross or decode"},
       {good + "causal = 1\n", "true or false"},
       {"[a]\nmodel = \"m\"\nheads = 4\ndim = 8\nsource = \"s\"\n", "shape a has no seq"},

@@ -8,32 +8,10 @@ import shlex
 
 import numpy as np
 import pytest
+from scored_oracle import placed, slopes
 
 QKV = ("--q", "q.npy", "--k", "k.npy", "--v", "v.npy", "--out", "o.npy")
 POSITIONS = ("none", "sinusoidal", "rope", "alibi")
-
-
-def slopes(heads):
-    """ALiBi's slopes, as the authors' get_slopes has them."""
-    def of_power(n):
-        start = 2 ** (-8 / n)
-        return [start ** (i + 1) for i in range(n)]
-    below = 2 ** int(np.floor(np.log2(heads)))
-    return np.array(of_power(below) + of_power(2 * below)[0::2][:heads - below])
-
-
-def placed(x, positions, kind):
-    """Rows [..., N, D] with sinusoidal or rotary positions applied."""
-    dim = x.shape[-1]
-    angles = positions[:, None] / 10000 ** (2 * np.arange((dim + 1) // 2) / dim)
-    if kind == "sinusoidal":
-        both = np.stack([np.sin(angles), np.cos(angles)], -1).reshape(len(positions), -1)
-        return x + both[:, :dim]
-    if kind == "rope":
-        a, b = np.split(x, 2, -1)
-        cosine, sine = np.cos(angles), np.sin(angles)
-        return np.concatenate([a * cosine - b * sine, a * sine + b * cosine], -1)
-    return x
 
 
 def attention(q, k, v, mask, position="none", softcap=None, sink=None):
@@ -117,6 +95,53 @@ def test_patterns_know_the_positions_of_their_keys(run, flags, allowed):
         assert error(np.load(run.folder / "o.npy"), expected) <= 1e-5, position
 
 
+@pytest.mark.parametrize("isa", ["avx2", "auto"])
+@pytest.mark.parametrize("shape", [(2, 4, 2, 37, 37, 20, 12), (1, 2, 2, 9, 50, 64, 8),
+                                   (1, 2, 1, 30, 13, 6, 6)], ids=["self", "cross", "short"])
+def test_rope_of_neighbours_and_other_bases(run, shape, isa):
+    """(x_2m, x_2m+1) as one complex number, turned by exp(i p / base^(2m/D))."""
+    q, k, v, _ = draw(run.folder, shape, std=2.0)
+    dim = shape[5]
+
+    def turned(x, positions):
+        angles = positions[:, None] / 500.0 ** (2 * np.arange(dim // 2) / dim)
+        pairs = (x[..., 0::2] + 1j * x[..., 1::2].astype(np.float64)) * np.exp(1j * angles)
+        return np.stack([pairs.real, pairs.imag], -1).reshape(x.shape)
+    i, j = np.arange(shape[3]) + shape[4] - shape[3], np.arange(shape[4])
+    expected = attention(turned(q, i), turned(k, j), v, causal_mask(*shape[3:5]))
+    halves = attention(placed(q, i, "rope"), placed(k, j, "rope"), v, causal_mask(*shape[3:5]))
+    for variant in ("flash", "full", "local", "topk"):
+        run("eval", variant, *QKV, "--causal", "--position", "rope", "--rope-pairs", "interleaved",
+            "--rope-base", "500", "--isa", isa, *(("--param", "k=100") if variant == "topk" else ()),
+            code=0)
+        assert error(np.load(run.folder / "o.npy"), expected) <= 1e-5, variant
+        assert error(np.load(run.folder / "o.npy"), halves) > 1e-2, variant
+
+
+def test_a_sweep_records_and_repeats_pairs_and_base(run):
+    small = ("--seq", "40", "--heads", "2", "--kv-heads", "=", "--dim", "16", "--threads", "1",
+             "--budget", "30s", "--max-samples", "6", "--target-ci", "30%")
+    run("run", "--shape", "llama-3-8b", "--variants", "flash,performer", *small, "--rope-pairs",
+        "interleaved", "--out", "out", code=0)
+    with open(run.folder / "out" / "summary.csv", newline="", encoding="utf-8") as file:
+        rows = {row["variant"]: row for row in csv.DictReader(file)}
+    assert rows["performer"]["status"] == "skipped"
+    chosen = rows["flash"]
+    assert chosen["position"] == "rope"
+    assert chosen["params"] == "rope-base=500000;rope-pairs=interleaved"
+    run(*shlex.split(chosen["repro"])[1:], "--budget", "30s", "--max-samples", "6", "--out",
+        "again", code=0)
+    with open(run.folder / "again" / "summary.csv", newline="", encoding="utf-8") as file:
+        again = list(csv.DictReader(file))
+    assert [row["case_id"] for row in again] == [chosen["case_id"]]
+    run("run", "--shape", "llama-3-8b", "--position", "none", "--variants", "flash,performer",
+        *small, "--out", "none", code=0)
+    with open(run.folder / "none" / "summary.csv", newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["status"] for row in rows] == ["ok", "ok"]
+    assert all(row["position"] == "none" for row in rows)
+
+
 def test_eval_check_and_weights(run):
     q, k, v, sink = draw(run.folder, (1, 2, 2, 30, 30, 8, 8))
     done = run("eval", "flash", *QKV, "--position", "rope", "--softcap", "1", "--aux",
@@ -141,6 +166,8 @@ def test_eval_check_and_weights(run):
     (("--sink=maybe",), "--sink: given \"maybe\""),
     (("--aux", "sink=q.npy"), "accepted is a sink: floating point of shape [3]"),
     (("--position", "rope"), "rope turns pairs of dimensions, and dim 5 is odd"),
+    (("--rope-pairs", "both"), '--rope-pairs: given "both"; accepted: half or interleaved'),
+    (("--rope-base", "1"), '--rope-base: given "1"; accepted: a number above 1'),
 ])
 def test_eval_refuses(run, flags, message):
     draw(run.folder, (1, 3, 3, 8, 8, 5, 4))

@@ -217,6 +217,17 @@ TEST(Repro, NamesTheAxesThatAreNotAtTheirDefaults) {
             "--input peaked=4 --cache cold --scale 0.25 --isa avx2 --param fake.left=64 --seed 7");
 }
 
+TEST(Repro, NamesThePairsAndTheBaseOfRope) {
+  const FakeVariant fake("fake");
+  Case spec = make_case(fake, 0, 2, 128);
+  spec.problem.position = Position::rope;
+  spec.problem.rope = {true, 500000};
+  EXPECT_EQ(repro_command(spec, {}),
+            "attnbench run --variants fake --seq 128 --threads 2 --heads 2 --dim 4 --position rope "
+            "--rope-pairs interleaved --rope-base 500000 --seed 1");
+  EXPECT_EQ(run::make_axes(spec, "avx2").params, "rope-base=500000;rope-pairs=interleaved");
+}
+
 TEST(Repro, OfADecodeCaseGivesTheKeyLengthAsSeq) {
   const FakeVariant fake("fake");
   Case spec = make_case(fake);

@@ -73,6 +73,8 @@ std::vector<Problem> build_scored_grid() {
     // Rows without a key, and queries before the first one; 6 heads have slopes of two kinds.
     add(make(1, 6, 2, 150, 70, 16, 16, causal), Position::alibi, {}, true);
     add(make(1, 2, 2, 150, 70, 16, 16, causal), Position::rope, {}, false);
+    add(make(1, 2, 1, 40, 60, 44, 16, causal), Position::rope, {}, false);
+    grid.back().rope = {true, 500};
     // Few queries, whose keys several threads share.
     add(make(1, 3, 1, 1, 700, 64, 64, causal), Position::alibi, 2.0, true);
     add(make(1, 6, 1, 9, 600, 48, 20, causal), Position::none, 2.0, true);

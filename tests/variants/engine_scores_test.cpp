@@ -305,5 +305,25 @@ TEST(Mha, RefusesWhatItsHeadsDoNotAllow) {
   EXPECT_TRUE(mha.unsupported_reason(p, params_of(mha)));
 }
 
+/// What a layer says of the attention within it is what flash performs on the same shape.
+TEST(Layers, KnowTheirShareOfAttention) {
+  Problem p = one_head(300, 300, 32);
+  p.heads_q = p.heads_kv = 4;
+  p.causal = true;
+  const Cost flash = named("flash").cost(p, params_of(named("flash")), 1);
+  EXPECT_FALSE(flash.attention_flops);
+  for (const char* name : {"mha", "mla"}) {
+    SCOPED_TRACE(name);
+    const ParamValues params = params_of(named(name), {});
+    const Cost layer = named(name).cost(p, params, 1);
+    ASSERT_TRUE(layer.attention_flops);
+    EXPECT_LT(*layer.attention_flops, layer.performed_flops);
+    if (std::string(name) == "mha") {
+      EXPECT_DOUBLE_EQ(*layer.attention_flops, flash.performed_flops);
+      EXPECT_DOUBLE_EQ(layer.performed_flops - *layer.attention_flops, 4 * 2.0 * 300 * 128 * 128);
+    }
+  }
+}
+
 }  // namespace
 }  // namespace attnbench::testing

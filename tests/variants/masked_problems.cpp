@@ -7,6 +7,7 @@
 
 #include "attention/inputs.h"
 #include "attention/npy.h"
+#include "attention/score_terms.h"
 
 namespace attnbench::testing {
 namespace {
@@ -103,6 +104,55 @@ const std::vector<Problem>& masked_grid() {
       problems.back().layout = Layout::bnhd;
       problems.push_back(masked({2, 2, 2, 70, 70, 32, 32}, causal, {2, 1, 70, 70}, true));
       problems.back().key_lengths = {70, 41};
+    }
+    return problems;
+  }();
+  return grid;
+}
+
+namespace {
+
+/// Blocks of 24 x 24 pairs.
+std::shared_ptr<const AttentionMask> drawn_blocks(std::int64_t seq_q, std::int64_t seq_k) {
+  const std::int64_t rows = (seq_q + 23) / 24, columns = (seq_k + 23) / 24;
+  const CounterRng rng(6, "blocks of a test");
+  NpyArray array{{rows, columns}, "|u1", true, {}, {}};
+  for (std::int64_t at = 0; at < rows * columns; ++at) {
+    array.ints.push_back(rng.bits(static_cast<std::uint64_t>(at)) % 2 == 0 ? 1 : 0);
+  }
+  auto mask = AttentionMask::from_blocks(array, "blocks.npy", 24);
+  EXPECT_TRUE(mask) << (mask ? "" : mask.error().message);
+  return *mask;
+}
+
+Problem scored(Problem problem, Position position, std::optional<double> softcap, bool sink) {
+  problem.position = position;
+  problem.softcap = softcap;
+  if (sink) problem.sink = draw_sink(problem.heads_q, 9);
+  EXPECT_TRUE(validate(problem));
+  return problem;
+}
+
+}  // namespace
+
+const std::vector<Problem>& crossed_grid() {
+  static const std::vector<Problem> grid = [] {
+    std::vector<Problem> problems;
+    for (bool causal : {false, true}) {
+      Problem padded = masked({2, 6, 2, 70, 70, 16, 12}, causal, {1, 6, 70, 70}, false);
+      padded.key_lengths = {70, 41};
+      problems.push_back(scored(padded, Position::rope, 2.0, true));
+      problems.push_back(scored(padded, Position::alibi, {}, true));
+      Problem blocks = masked({1, 4, 2, 45, 150, 16, 16}, causal, {1, 1, 45, 150}, false);
+      blocks.mask = drawn_blocks(45, 150);
+      problems.push_back(scored(blocks, Position::alibi, 2.0, true));
+      problems.push_back(scored(masked({1, 3, 1, 66, 66, 16, 20}, causal, {1, 3, 66, 66}, true),
+                                Position::alibi, 3.0, true));
+      problems.push_back(scored(masked({2, 3, 1, 1, 300, 16, 16}, causal, {2, 3, 1, 300}, true),
+                                Position::sinusoidal, 2.0, true));
+      problems.push_back(scored(masked({1, 2, 2, 70, 70, 16, 16}, causal, {1, 1, 1, 70}, false),
+                                Position::none, 1.5, true));
+      problems.back().layout = Layout::bnhd;
     }
     return problems;
   }();

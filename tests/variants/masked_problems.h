@@ -29,4 +29,8 @@ std::shared_ptr<const AttentionMask> drawn_mask(const std::vector<std::int64_t>&
 /// layouts, padded batches, causal too.
 const std::vector<Problem>& masked_grid();
 
+/// Masks of every kind (boolean, additive, of blocks) together with positions, soft cap, sink,
+/// causal and key lengths.
+const std::vector<Problem>& crossed_grid();
+
 }  // namespace attnbench::testing
