@@ -98,11 +98,13 @@ const auto kColumns = std::to_array<Column<Record>>({
     of<&CaseAxes::exactness>(
         "exactness", "",
         "How the variant's function relates to softmax attention: `exact` (the same), "
-        "`exact-under-mask` (the same under a mask that the variant declares), `approximate` "
+        "`exact-under-mask` (the same under a mask that the variant declares, or that its logits "
+        "choose), `approximate` "
         "(its error is a figure), `different` (another function)."),
     of<&CaseAxes::params>("params", "",
                           "All parameters as `k=v;k=v`, sorted by name; elements of a list value "
-                          "are joined by `+`; `softcap` and `sink` of the call among them. Empty "
+                          "are joined by `+`; `softcap`, `sink`, `rope-base` and `rope-pairs` of "
+                          "the call among them. Empty "
                           "when there are none."),
     of<&CaseAxes::mode>("mode", "",
                         "`self` (Nq = Nk), `cross`, `decode` (few queries on a filled KV cache) or "
