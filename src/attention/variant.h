@@ -125,7 +125,8 @@ class Variant {
   virtual Cost cost(const Problem& problem, const ParamValues& params, int threads) const = 0;
   /// Growth laws at these parameters; the default is info().laws.
   virtual GrowthLaws laws(const ParamValues& params) const;
-  /// The same on a problem: copies of placed rows grow as N.
+  /// The same on a problem: copies of placed rows grow as N; a decoding step, whose N is the length
+  /// of the cache, has one row of a square.
   GrowthLaws laws_on(const Problem& problem, const ParamValues& params) const;
 
   /// Checks the given auxiliary tensors and draws the missing ones from `seed`. A given tensor

@@ -2,6 +2,8 @@
 // head dimensions and key counts that are no multiple of what it takes at a time.
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include "conformance.h"
 
 namespace attnbench::testing {
@@ -69,6 +71,36 @@ TEST_P(FewQueries, MasksAndResumedRows) {
     self.causal = true;
     expect_close("sparse", self, {{"pattern", "strided"}, {"stride", "45"}}, 1);
   }
+}
+
+/// In a decoding step N is the length of the cache: what is quadratic when all rows are computed
+/// takes as much per key of the one row, and the cost functions say so as well as the laws.
+TEST(DecodingLaws, AreThoseOfTheCost) {
+  int checked = 0;
+  for (const Variant* variant : Registry::instance().all()) {
+    const ParamValues params = params_of(*variant);
+    const std::string whole = variant->laws(params).time;
+    if (whole != "N^2" && whole != "N^1.5") continue;
+    const Problem shorter = decoding(4, 1 << 16, 64, 64), longer = decoding(4, 1 << 18, 64, 64);
+    if (variant->refusal(shorter, params) || variant->refusal(longer, params)) continue;
+    SCOPED_TRACE(variant->info().name);
+    const auto work = [&](const Problem& p) {
+      const Cost cost = variant->cost(p, params, 1);
+      return cost.performed_flops + cost.exp_count;
+    };
+    const double growth = std::log(work(longer) / work(shorter)) / std::log(4.0);
+    const std::string law = variant->laws_on(shorter, params).time;
+    EXPECT_EQ(law, whole == "N^2" ? "N" : "N^0.5");
+    EXPECT_NEAR(growth, whole == "N^2" ? 1 : 0.5, 0.15);
+    ++checked;
+  }
+  EXPECT_GE(checked, 8);
+  const Variant& full = *Registry::instance().find("full");
+  EXPECT_EQ(full.laws_on(decoding(1, 64, 8, 8), params_of(full)).workspace, "N");
+  Problem self = decoding(1, 64, 8, 8);
+  self.mode = Mode::self;
+  EXPECT_EQ(full.laws_on(self, params_of(full)).time, "N^2");
+  EXPECT_EQ(full.laws_on(self, params_of(full)).workspace, "N^2");
 }
 
 INSTANTIATE_TEST_SUITE_P(Isas, FewQueries, ::testing::Values("avx512", "avx2"),
