@@ -3,12 +3,34 @@
 
 #include "kernels/masked_pattern.h"
 #include "kernels/scored_softmax_windows.h"
+#include "kernels/tile_sequence.h"
 
 namespace attnbench::kernels {
 namespace {
 
 WindowPattern monotonic_pattern(const Problem& p, std::int64_t window) {
   return {window, p.causal ? 0 : window, p.diagonal(), p.seq_k, p.key_lengths};
+}
+
+/// What the tile that probably follows on this thread reads and this one does not: its queries, the
+/// keys and values at the far end of its windows, and its output rows. Tiles go from the last
+/// query to the first, `ahead` queries further down.
+void add_next_tile(const Problem& p, std::int64_t window, const LaneTile& tile, std::int64_t ahead,
+                   const Inputs& inputs, const TensorView& output, Upcoming& upcoming) {
+  upcoming.clear();
+  const std::int64_t b = tile.queries.batch;
+  const std::int64_t last = tile.queries.query[tile.queries.lanes - 1];
+  for (std::int64_t i = std::max<std::int64_t>(0, tile.queries.query[0] - ahead); i <= last - ahead;
+       ++i) {
+    for (std::int64_t h = tile.kv_head * p.group(); h < (tile.kv_head + 1) * p.group(); ++h) {
+      upcoming.add(inputs.q.row(b, h, i), p.dim_qk);
+      upcoming.add(output.row(b, h, i), p.dim_v);
+    }
+    const std::int64_t key = i + p.diagonal() - window;
+    if (key < 0 || key >= p.seq_k) continue;
+    upcoming.add(inputs.k.row(b, tile.kv_head, key), p.dim_qk);
+    upcoming.add(inputs.v.row(b, tile.kv_head, key), p.dim_v);
+  }
 }
 
 std::size_t per_thread(std::size_t floats, int threads) {
@@ -39,15 +61,19 @@ void monotonic_window_attention(const Problem& p, std::int64_t window, const Inp
   const ProblemShaping shaping(p);
   const auto scratch = take_per_thread(workspace, monotonic_floats(p), executor.threads());
   std::vector<std::vector<KeyRun>> runs(static_cast<std::size_t>(executor.threads()));
-  for_each_lane_tile(
-      p, (*pattern).tile_queries(p.group()), inputs.q, output, executor,
-      [&](LaneTile& tile, int slot) {
-        const std::int64_t b = tile.queries.batch;
-        const auto at = static_cast<std::size_t>(slot);
-        run_monotonic_tile({p, tile, *pattern, shaping.view(), runs[at], window,
-                            inputs.k.row(b, tile.kv_head, 0), inputs.k.stride[2],
-                            inputs.v.row(b, tile.kv_head, 0), inputs.v.stride[2], scratch[at]});
-      });
+  std::vector<Upcoming> upcoming(static_cast<std::size_t>(executor.threads()));
+  const bool look_ahead = p.batch * p.heads_kv * head_bytes(p) > kNearBytes;
+  const int width = (*pattern).tile_queries(p.group());
+  const std::int64_t ahead = std::max<std::int64_t>(1, width / p.group()) * executor.threads();
+  for_each_lane_tile(p, width, inputs.q, output, executor, [&](LaneTile& tile, int slot) {
+    const std::int64_t b = tile.queries.batch;
+    const auto at = static_cast<std::size_t>(slot);
+    if (look_ahead) add_next_tile(p, window, tile, ahead, inputs, output, upcoming[at]);
+    run_monotonic_tile({p, tile, *pattern, shaping.view(), runs[at], window,
+                        inputs.k.row(b, tile.kv_head, 0), inputs.k.stride[2],
+                        inputs.v.row(b, tile.kv_head, 0), inputs.v.stride[2], scratch[at],
+                        look_ahead ? &upcoming[at] : nullptr});
+  });
 }
 
 PositionNetwork pack_position_network(std::int64_t dim, std::int64_t hidden, const float* w,

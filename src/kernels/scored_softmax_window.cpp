@@ -44,9 +44,12 @@ void monotonic_target(const MonotonicTile& job) {
                   static_cast<float>(std::numbers::log2e), packed, kLaneStride);
   const TileTerms terms(job.shaping, job.tile.queries);
   terms.start(t);
+  // All of it goes into the first block: a window of this width is seldom more.
+  if (job.upcoming != nullptr) job.upcoming->spread_over(kTileQueries / 2);
   const auto score = [&](std::int64_t begin, std::ptrdiff_t keys) {
     gemm<ALayout::row_major>(keys, t.columns, p.dim_qk, job.k + begin * job.k_stride, job.k_stride,
-                             packed, kLaneStride, t.scores, kLaneStride, Old::overwrite);
+                             packed, kLaneStride, t.scores, kLaneStride, Old::overwrite, nullptr,
+                             job.upcoming);
     terms.shape(begin, keys, t.columns, t.scores);
     count_ops(keys * lanes * (p.dim_qk + p.dim_v), 2 * keys * lanes + lanes);
   };
@@ -59,6 +62,7 @@ void monotonic_target(const MonotonicTile& job) {
       position[lane] = static_cast<float>(job.tile.queries.position[lane] + p.diagonal() - begin);
     }
     for (std::ptrdiff_t j = 0; j < keys; ++j) {
+      if (job.upcoming != nullptr) job.upcoming->step();
       for (std::ptrdiff_t at = 0; at < t.columns; at += vector) {
         float* to = t.scores + j * kLaneStride + at;
         const auto distance =

@@ -7,6 +7,7 @@
 
 #include "kernels/scored_softmax_tiles.h"
 #include "kernels/scored_softmax_window.h"
+#include "kernels/upcoming.h"
 
 namespace attnbench::kernels {
 
@@ -24,7 +25,8 @@ struct MonotonicTile {
   std::int64_t k_stride = 0;
   const float* v = nullptr;
   std::int64_t v_stride = 0;
-  float* scratch = nullptr;  ///< monotonic_floats(), 64-byte aligned.
+  float* scratch = nullptr;      ///< monotonic_floats(), 64-byte aligned.
+  Upcoming* upcoming = nullptr;  ///< Fetched meanwhile, or null.
 };
 std::size_t monotonic_floats(const Problem& problem);
 void run_monotonic_tile(const MonotonicTile& job);
