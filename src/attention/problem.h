@@ -84,8 +84,9 @@ struct Problem {
   }
   /// Whether those of K do. Not in decode mode: a key enters the cache with its position applied.
   bool places_keys() const { return places_queries() && mode != Mode::decode; }
-  /// The variant's parameters and what else a record's `params` column says of the call: rope's base
-  /// and pairs where they are not the default, softcap and sink, sorted by name with them ("left=4;sink=true;softcap=50").
+  /// The variant's parameters and what else a record's `params` column says of the call: rope's
+  /// base and pairs where they are not the default, softcap and sink, sorted by name with them
+  /// ("left=4;sink=true;softcap=50").
   std::string params_text(const std::string& variant_params) const;
   /// "B=1 Hq=8 Hkv=8 Nq=1024 Nk=1024 D=64 Dv=64 causal".
   std::string describe() const;

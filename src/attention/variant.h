@@ -73,7 +73,7 @@ struct Cost {
   std::optional<double> useful_flops;  ///< Dense softmax attention on the same problem.
   /// Of a whole layer: the part of performed_flops that is attention, its two matrix products.
   std::optional<double> attention_flops;
-  std::size_t workspace_bytes = 0;     ///< Exactly what run() takes from its Workspace.
+  std::size_t workspace_bytes = 0;  ///< Exactly what run() takes from its Workspace.
 };
 
 /// A row of the output: batch row, query head, query.

@@ -204,8 +204,8 @@ void largest_terms(const FeatureShape& s, const FeatureState& state, const Featu
   }
 }
 
-/// Features of up to 64 queries into b.query_features, phi(q) z into b.denominator and phi(q) S into
-/// b.output, 64 features at a time: they are used while the first-level cache still has them.
+/// Features of up to 64 queries into b.query_features, phi(q) z into b.denominator and phi(q) S
+/// into b.output, 64 features at a time: they are used while the first-level cache still has them.
 void query_features(const FeatureShape& s, const float* const* rows, std::int64_t count,
                     const FeatureState& state, const FeatureBuffers& b) {
   project(s, rows, count, b.packed, b.query_features);

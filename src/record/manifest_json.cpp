@@ -2,8 +2,8 @@
 
 #include <cmath>
 
-#include "record/files.h"
 #include "attention/hash.h"
+#include "record/files.h"
 #include "record/json.h"
 #include "record/json_text.h"
 #include "record/manifest_fields.h"

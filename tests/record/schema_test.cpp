@@ -6,9 +6,9 @@
 #include <cmath>
 #include <set>
 
+#include "attention/hash.h"
 #include "record/csv.h"
 #include "record/example.h"
-#include "attention/hash.h"
 
 namespace attnbench {
 namespace {
