@@ -20,7 +20,7 @@ BUILD_PACKAGES=(
   libgtest-dev
 )
 RUN_PACKAGES=(python3 python3-matplotlib python3-numpy)
-TEST_PACKAGES=(python3-pytest)
+TEST_PACKAGES=(python3-pytest git)
 
 usage() { sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p}' "$0"; }
 die() { echo "install_packages: $*" >&2; exit 2; }

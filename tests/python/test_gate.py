@@ -232,7 +232,7 @@ def test_hostile_answers_have_a_defined_end(builds, do, answer, code, says):
 
 
 @pytest.mark.parametrize("flags, says", [
-    (["--base", "nowhere"], "neither a file nor a git revision"),
+    (["--base", "nowhere"], "a git revision"),
     (["--base", "cells.toml"], "not executable"),
     (["--base", "plugin.so"], "shared libraries cannot be gated yet"),
     (["--margin", "nan"], "--margin"),
