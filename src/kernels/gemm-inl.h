@@ -37,7 +37,6 @@ enum class ALayout {
   col_major,  ///< a[row + depth * lda]
 };
 
-constexpr int kGemmRows = 6;
 #if HWY_TARGET <= HWY_AVX3
 constexpr int kGemmVectors = 4;
 #else

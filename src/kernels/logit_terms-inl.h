@@ -103,6 +103,18 @@ HWY_INLINE void shape_row(float* HWY_RESTRICT scores, std::ptrdiff_t keys, float
   for (; j < keys; ++j) shape(d1, j);
 }
 
+/// What the terms do to one lane's logits of consecutive rows of a source, as shape_tile().
+HWY_INLINE void shape_lane_row(const LogitTerms& terms, float slope, float position,
+                               const float* key_positions, std::ptrdiff_t keys, float* scores) {
+  if (terms.slopes.empty()) {
+    shape_row<true, false>(scores, keys, terms.softcap, key_positions, 0, 0);
+  } else {
+    const auto shape = terms.softcap > 0 ? shape_row<true, true> : shape_row<false, true>;
+    shape(scores, keys, terms.softcap, key_positions, slope, position);
+  }
+  if (terms.softcap > 0) count_ops(0, keys);
+}
+
 }  // namespace HWY_NAMESPACE
 }  // namespace attnbench::kernels
 HWY_AFTER_NAMESPACE();

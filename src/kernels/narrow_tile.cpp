@@ -247,23 +247,14 @@ HWY_INLINE void narrow_values(const float* v, std::ptrdiff_t v_stride, std::ptrd
 
 /// Soft cap and bias of one block of scores.
 template <int L>
-void shape_narrow_block(const TileJob& job, const KeyBlock& block, const NarrowBuffers& b) {
-  const LogitTerms& terms = *job.terms;
-  const std::ptrdiff_t keys = block.end - block.begin;
+void shape_narrow_block(const TileJob& job, const LaneTerms& lanes, const KeyBlock& block,
+                        const NarrowBuffers& b) {
   float positions[kKeyBlock];
-  if (!terms.slopes.empty()) key_positions(job, block, positions);
+  if (!job.terms->slopes.empty()) key_positions(job, block, positions);
   for (int lane = 0; lane < L; ++lane) {
-    float* scores = b.scores + lane * kKeyBlock;
-    if (terms.slopes.empty()) {
-      shape_row<true, false>(scores, keys, terms.softcap, positions, 0, 0);
-      continue;
-    }
-    const float slope = terms.slopes[static_cast<std::size_t>(job.queries.head[lane])];
-    const auto position = static_cast<float>(job.queries.query[lane] + terms.diagonal);
-    const auto shape = terms.softcap > 0 ? shape_row<true, true> : shape_row<false, true>;
-    shape(scores, keys, terms.softcap, positions, slope, position);
+    shape_lane_row(*job.terms, lanes.slopes[lane], lanes.positions[lane], positions,
+                   block.end - block.begin, b.scores + lane * kKeyBlock);
   }
-  if (terms.softcap > 0) count_ops(0, keys * L);
 }
 
 /// The state of a row that has seen nothing, or the sink alone.
@@ -295,7 +286,9 @@ void narrow_block(const TileJob& job, const KeyBlock& block, const KeyBlock* nex
   }
   narrow_scores<L>(source.k + begin * source.k_stride, source.k_stride, keys, job.dim_qk, b,
                    values_ahead);
-  if (job.terms != nullptr && job.terms->shape_logits()) shape_narrow_block<L>(job, block, b);
+  if (job.terms != nullptr && job.terms->shape_logits()) {
+    shape_narrow_block<L>(job, LaneTerms(*job.terms, job.queries), block, b);
+  }
   if (job.modifier != nullptr) {
     for (int lane = 0; lane < L; ++lane) {
       modify_lane(job, block, lane, b.scores + lane * kKeyBlock);

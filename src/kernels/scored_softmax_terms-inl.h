@@ -54,13 +54,8 @@ class TileTerms {
       const std::int64_t count = std::min<std::int64_t>(kKeyBlock, keys - at);
       float positions[kKeyBlock];
       count_up(begin + at, count, positions);
-      const LogitTerms& terms = *shaping_.terms;
-      const auto shape = terms.slopes.empty() ? shape_row<true, false>
-                         : terms.softcap > 0  ? shape_row<true, true>
-                                              : shape_row<false, true>;
-      shape(logits + at, count, terms.softcap, positions, lanes_->slopes[lane],
-            lanes_->positions[lane]);
-      if (terms.softcap > 0) count_ops(0, count);
+      shape_lane_row(*shaping_.terms, lanes_->slopes[lane], lanes_->positions[lane], positions,
+                     count, logits + at);
     }
     const QueryIndex row{queries_.batch, queries_.head[lane], queries_.query[lane]};
     if (shaping_.modifier != nullptr) shaping_.modifier->row(row, {begin, keys}, logits);

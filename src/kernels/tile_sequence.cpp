@@ -7,8 +7,6 @@ namespace {
 
 /// More than this a second-level cache may not keep until it is needed.
 constexpr std::int64_t kMostLines = 2048;
-/// Rows of a register tile, of both instruction sets.
-constexpr std::int64_t kProductRows = 6;
 
 /// Keys [begin, end) of one source of both jobs, apart from those in the runs from `run` on.
 void add_keys(const TileJob& next, int source, std::int64_t begin, std::int64_t end,
@@ -39,7 +37,7 @@ std::int64_t product_steps(const TileJob& job) {
   std::int64_t steps = 0;
   for (const KeyRun& run : *job.runs) {
     const std::int64_t keys = run.end - run.begin;
-    steps += keys / kProductRows + keys * job.dim_v / (kKeyBlock * kProductRows);
+    steps += keys / kGemmRows + keys * job.dim_v / (kKeyBlock * kGemmRows);
   }
   return steps;
 }

@@ -8,6 +8,10 @@
 
 namespace attnbench::kernels {
 
+/// Rows of a matrix product's register tile, of every instruction set: a product takes a step of
+/// what is upcoming for each.
+constexpr int kGemmRows = 6;
+
 /// Lines of memory to fetch, and how far that has got. Asking for many lines at once stalls the
 /// loads that are needed now, so matrix products ask for a few between their register tiles.
 class Upcoming {
