@@ -169,6 +169,14 @@ std::optional<ExitCode> unknown_flag(const Context& context, const CLI::App& sub
   return std::nullopt;
 }
 
+/// Whether a flag stands in a command line more than once.
+bool is_repeated(const std::string& flag, const std::vector<std::string>& words) {
+  const auto is_it = [&](const std::string& word) {
+    return word.substr(0, word.find('=')) == flag;
+  };
+  return std::count_if(words.begin(), words.end(), is_it) > 1;
+}
+
 /// Why this machine cannot run the kernels; nothing when it can.
 std::optional<std::string> cpu_refusal() {
 #if defined(__x86_64__)
@@ -203,8 +211,7 @@ ExitCode parse_and_run(const Context& context, std::vector<std::string> words) {
                       "write 'attnbench COMMAND [flags]'; 'attnbench --help' lists the commands");
   }
   try {
-    std::reverse(words.begin(), words.end());
-    parser.app.parse(words);
+    parser.app.parse(std::vector<std::string>(words.rbegin(), words.rend()));
   } catch (const CLI::CallForHelp&) {
     context.out << parser.app.help();
     return finished(context, ExitCode::good);
@@ -213,6 +220,15 @@ ExitCode parse_and_run(const Context& context, std::vector<std::string> words) {
     return finished(context, ExitCode::good);
   } catch (const CLI::ParseError& error) {
     const std::string command = index ? kCommands[*index].name : "";
+    // The parser library's own words count values: "--seq: At Most 1 required but received 2".
+    const std::string what = error.what(), flag = what.substr(0, what.find(':'));
+    if (index && dynamic_cast<const CLI::ArgumentMismatch*>(&error) && is_repeated(flag, words)) {
+      return fail_usage(context,
+                        fmt::format("{}: {} is given more than once; accepted is once, lists with "
+                                    "commas",
+                                    command, flag),
+                        fmt::format("'attnbench {} --help' shows what is accepted", command));
+    }
     return fail_usage(
         context, index ? command + ": " + error.what() : error.what(),
         fmt::format("'attnbench {}--help' shows what is accepted", index ? command + " " : ""));

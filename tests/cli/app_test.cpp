@@ -76,6 +76,13 @@ TEST_F(AppTest, MisspeltFlagsAreReportedBeforeMissingOnes) {
   EXPECT_NE(err_.str().find("--q is required"), std::string::npos);
 }
 
+TEST_F(AppTest, FlagsGivenTwiceAreNamed) {
+  EXPECT_EQ(run({"verify", "--heads", "2", "--seq", "9", "--heads=4"}), 2);
+  EXPECT_NE(err_.str().find("--heads is given more than once"), std::string::npos) << err_.str();
+  EXPECT_EQ(run({"verify", "--seq"}), 2);
+  EXPECT_EQ(err_.str().find("more than once"), std::string::npos) << err_.str();
+}
+
 TEST_F(AppTest, VerifyPassesWhatIsRight) {
   EXPECT_EQ(run({"verify", "--seq", "9", "--heads", "2", "--dim", "4"}), 0) << err_.str();
   EXPECT_NE(out_.str().find("1 verified, 0 failed"), std::string::npos) << out_.str();
