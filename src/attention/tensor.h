@@ -28,6 +28,7 @@ class FloatBuffer {
 
  private:
   struct Free {
+    std::size_t alignment;  ///< What it was allocated with, bytes.
     void operator()(float* p) const;
   };
   std::unique_ptr<float[], Free> data_;
