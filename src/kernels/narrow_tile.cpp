@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <limits>
 #include <numbers>
+#include <span>
 
 #include "kernels/exp-inl.h"
 #include "kernels/logit_terms-inl.h"
@@ -25,9 +26,10 @@ constexpr float kMinusInfinity = -std::numeric_limits<float>::infinity();
 
 struct NarrowBuffers {
   float* q;       // [lanes][D padded to 16], scaled by scale * log2(e)
-  float* scores;  // [lanes][kKeyBlock]
+  float* scores;  // [lanes][score_stride]
   float* acc;     // [lanes][Dv padded to 16]
   std::ptrdiff_t q_stride;
+  std::ptrdiff_t score_stride;  // A row is written up to 15 floats beyond its last score.
   std::ptrdiff_t acc_stride;
   float maximum[kNarrowLanes];
   float sum[kNarrowLanes];
@@ -68,10 +70,18 @@ HWY_INLINE void store_four_sums([[maybe_unused]] D d, const hn::Vec<D>* x, float
 #endif
 }
 
+/// Rows of keys or values of one block.
+struct NarrowRows {
+  const float* data;
+  std::ptrdiff_t stride;
+  std::ptrdiff_t keys;
+  std::ptrdiff_t dim;
+  std::ptrdiff_t column;  // Of its first key in the group's scores.
+};
+
 /// scores[lane][j] = q[lane] . k[j] for lanes [first, first + L), a few keys at a time.
 template <int L>
-HWY_INLINE void narrow_score_lanes(const float* k, std::ptrdiff_t k_stride, std::ptrdiff_t keys,
-                                   std::ptrdiff_t dim, int first, const NarrowBuffers& b,
+HWY_INLINE void narrow_score_lanes(const NarrowRows& k, int first, const NarrowBuffers& b,
                                    const RowsAhead& ahead) {
   const hn::ScalableTag<float> d;
   using Vec = hn::Vec<decltype(d)>;
@@ -79,15 +89,15 @@ HWY_INLINE void narrow_score_lanes(const float* k, std::ptrdiff_t k_stride, std:
   constexpr int kKeys = L == 1 ? 2 : kScoreKeys;
   constexpr int kSums = (L * kKeys + 3) / 4 * 4;
   const auto lanes = static_cast<std::ptrdiff_t>(hn::Lanes(d));
-  const std::ptrdiff_t whole = dim / lanes * lanes;
+  const std::ptrdiff_t dim = k.dim, whole = dim / lanes * lanes;
   const auto tail = hn::FirstN(d, static_cast<std::size_t>(dim - whole));
   const float* queries = b.q + first * b.q_stride;
-  for (std::ptrdiff_t j = 0; j < keys; j += kKeys) {
+  for (std::ptrdiff_t j = 0; j < k.keys; j += kKeys) {
     ahead.fetch(j, j + kKeys);
     // Beyond the last key it is taken again; what comes of it is overwritten.
     const float* rows[kKeys];
 #pragma GCC unroll 4
-    for (int i = 0; i < kKeys; ++i) rows[i] = k + std::min(j + i, keys - 1) * k_stride;
+    for (int i = 0; i < kKeys; ++i) rows[i] = k.data + std::min(j + i, k.keys - 1) * k.stride;
     Vec acc[kSums];  // By lane, then key.
 #pragma GCC unroll 16
     for (int i = 0; i < kSums; ++i) acc[i] = hn::Zero(d);
@@ -106,18 +116,18 @@ HWY_INLINE void narrow_score_lanes(const float* k, std::ptrdiff_t k_stride, std:
         }
       }
     }
-    float* to = b.scores + first * kKeyBlock + j;
+    float* to = b.scores + first * b.score_stride + k.column + j;
     if constexpr (kKeys == 4) {
 #pragma GCC unroll 4
       for (int lane = 0; lane < L; ++lane) {
-        store_four_sums(d, acc + 4 * lane, to + lane * kKeyBlock);
+        store_four_sums(d, acc + 4 * lane, to + lane * b.score_stride);
       }
     } else {
       float sums[kSums];
 #pragma GCC unroll 4
       for (int i = 0; i < kSums; i += 4) store_four_sums(d, acc + i, sums + i);
       for (int lane = 0; lane < L; ++lane) {
-        std::copy_n(sums + lane * kKeys, kKeys, to + lane * kKeyBlock);
+        std::copy_n(sums + lane * kKeys, kKeys, to + lane * b.score_stride);
       }
     }
   }
@@ -126,15 +136,14 @@ HWY_INLINE void narrow_score_lanes(const float* k, std::ptrdiff_t k_stride, std:
 /// scores[lane][j] = q[lane] . k[j] for a block of keys: the keys come from memory for the first
 /// lanes, and from the nearest cache for the others.
 template <int L>
-HWY_INLINE void narrow_scores(const float* k, std::ptrdiff_t k_stride, std::ptrdiff_t keys,
-                              std::ptrdiff_t dim, const NarrowBuffers& b, RowsAhead ahead) {
+HWY_INLINE void narrow_scores(const NarrowRows& k, const NarrowBuffers& b, RowsAhead ahead) {
   int lane = 0;
   for (; lane + kScoreLanes <= L; lane += kScoreLanes) {
-    narrow_score_lanes<kScoreLanes>(k, k_stride, keys, dim, lane, b, ahead);
+    narrow_score_lanes<kScoreLanes>(k, lane, b, ahead);
     ahead.count = 0;
   }
   if constexpr (L % kScoreLanes > 0) {
-    narrow_score_lanes<L % kScoreLanes>(k, k_stride, keys, dim, lane, b, ahead);
+    narrow_score_lanes<L % kScoreLanes>(k, lane, b, ahead);
   }
 }
 
@@ -167,8 +176,7 @@ HWY_INLINE float narrow_softmax(float* scores, std::ptrdiff_t keys, float& maxim
 /// acc[lane][at, at + V vectors) = acc * factor + sum over j of weight[lane][j] v[j], for lanes
 /// [first, first + L).
 template <int L, int V>
-HWY_INLINE void narrow_value_lanes(const float* v, std::ptrdiff_t v_stride, std::ptrdiff_t keys,
-                                   std::ptrdiff_t at, std::ptrdiff_t dim, int first,
+HWY_INLINE void narrow_value_lanes(const NarrowRows& v, std::ptrdiff_t at, int first,
                                    const float* factor, const NarrowBuffers& b,
                                    const RowsAhead& ahead) {
   const hn::ScalableTag<float> d;
@@ -185,12 +193,12 @@ HWY_INLINE void narrow_value_lanes(const float* v, std::ptrdiff_t v_stride, std:
     }
   }
   // Only the last vector of a row can be partial, and it comes here alone (V = 1).
-  const bool partial = at + V * lanes > dim;
-  const auto mask = hn::FirstN(d, static_cast<std::size_t>(partial ? dim - at : lanes));
-  const float* weights = b.scores + first * kKeyBlock;
-  for (std::ptrdiff_t j = 0; j < keys; ++j) {
+  const bool partial = at + V * lanes > v.dim;
+  const auto mask = hn::FirstN(d, static_cast<std::size_t>(partial ? v.dim - at : lanes));
+  const float* weights = b.scores + first * b.score_stride + v.column;
+  for (std::ptrdiff_t j = 0; j < v.keys; ++j) {
     ahead.fetch(j, j + 1);
-    const float* row = v + j * v_stride + at;
+    const float* row = v.data + j * v.stride + at;
     Vec x[V];
 #pragma GCC unroll 4
     for (int i = 0; i < V; ++i) {
@@ -198,7 +206,7 @@ HWY_INLINE void narrow_value_lanes(const float* v, std::ptrdiff_t v_stride, std:
     }
 #pragma GCC unroll 4
     for (int lane = 0; lane < L; ++lane) {
-      const Vec weight = hn::Set(d, weights[lane * kKeyBlock + j]);
+      const Vec weight = hn::Set(d, weights[lane * b.score_stride + j]);
 #pragma GCC unroll 4
       for (int i = 0; i < V; ++i) acc[lane][i] = hn::MulAdd(weight, x[i], acc[lane][i]);
     }
@@ -214,46 +222,44 @@ HWY_INLINE void narrow_value_lanes(const float* v, std::ptrdiff_t v_stride, std:
 
 /// The weighted values of a block for lanes [first, first + L).
 template <int L>
-HWY_INLINE void narrow_value_rows(const float* v, std::ptrdiff_t v_stride, std::ptrdiff_t keys,
-                                  std::ptrdiff_t dim, int first, const float* factor,
+HWY_INLINE void narrow_value_rows(const NarrowRows& v, int first, const float* factor,
                                   const NarrowBuffers& b, RowsAhead ahead) {
   const hn::ScalableTag<float> d;
   const auto lanes = static_cast<std::ptrdiff_t>(hn::Lanes(d));
   std::ptrdiff_t at = 0;
-  for (; at + kValueVectors * lanes <= dim; at += kValueVectors * lanes) {
-    narrow_value_lanes<L, kValueVectors>(v, v_stride, keys, at, dim, first, factor, b, ahead);
+  for (; at + kValueVectors * lanes <= v.dim; at += kValueVectors * lanes) {
+    narrow_value_lanes<L, kValueVectors>(v, at, first, factor, b, ahead);
     ahead.count = 0;
   }
-  for (; at < dim; at += lanes) {
-    narrow_value_lanes<L, 1>(v, v_stride, keys, at, dim, first, factor, b, ahead);
+  for (; at < v.dim; at += lanes) {
+    narrow_value_lanes<L, 1>(v, at, first, factor, b, ahead);
     ahead.count = 0;
   }
 }
 
 /// The weighted values of a block.
 template <int L>
-HWY_INLINE void narrow_values(const float* v, std::ptrdiff_t v_stride, std::ptrdiff_t keys,
-                              std::ptrdiff_t dim, const float* factor, const NarrowBuffers& b,
+HWY_INLINE void narrow_values(const NarrowRows& v, const float* factor, const NarrowBuffers& b,
                               RowsAhead ahead) {
   int lane = 0;
   for (; lane + kValueLanes <= L; lane += kValueLanes) {
-    narrow_value_rows<kValueLanes>(v, v_stride, keys, dim, lane, factor, b, ahead);
+    narrow_value_rows<kValueLanes>(v, lane, factor, b, ahead);
     ahead.count = 0;
   }
   if constexpr (L % kValueLanes > 0) {
-    narrow_value_rows<L % kValueLanes>(v, v_stride, keys, dim, lane, factor, b, ahead);
+    narrow_value_rows<L % kValueLanes>(v, lane, factor, b, ahead);
   }
 }
 
-/// Soft cap and bias of one block of scores.
+/// Soft cap and bias of one block of scores, scores[lane * stride + key].
 template <int L>
 void shape_narrow_block(const TileJob& job, const LaneTerms& lanes, const KeyBlock& block,
-                        const NarrowBuffers& b) {
+                        float* scores, std::ptrdiff_t stride) {
   float positions[kKeyBlock];
   if (!job.terms->slopes.empty()) key_positions(job, block, positions);
   for (int lane = 0; lane < L; ++lane) {
     shape_lane_row(*job.terms, lanes.slopes[lane], lanes.positions[lane], positions,
-                   block.end - block.begin, b.scores + lane * kKeyBlock);
+                   block.end - block.begin, scores + lane * stride);
   }
 }
 
@@ -267,58 +273,81 @@ SoftmaxState start_state(const TileJob& job, int lane) {
   return {sink, sink > kMinusInfinity ? 1.0F : 0.0F};
 }
 
-/// `next` is the block after this one, or null.
+/// What the products of one block, scores[lane * stride + key], become before the softmax.
 template <int L>
-void narrow_block(const TileJob& job, const KeyBlock& block, const KeyBlock* next,
-                  NarrowBuffers& b) {
-  const SourceRows& source = job.sources[static_cast<std::size_t>(block.source)];
-  const std::int64_t begin = block.begin;
-  const std::ptrdiff_t keys = block.end - begin;
-  const float* values = source.v + begin * source.v_stride;
-  // Few lanes do too little for each row: asking for more then only delays what is being read.
-  constexpr bool kAsk = L > kScoreLanes;
-  RowsAhead values_ahead, keys_ahead;
-  if (kAsk) values_ahead = {values, source.v_stride, keys, job.dim_v};
-  if (kAsk && next != nullptr) {
-    const SourceRows& then = job.sources[static_cast<std::size_t>(next->source)];
-    keys_ahead = {then.k + next->begin * then.k_stride, then.k_stride, next->end - next->begin,
-                  job.dim_qk};
-  }
-  narrow_scores<L>(source.k + begin * source.k_stride, source.k_stride, keys, job.dim_qk, b,
-                   values_ahead);
+void shape_and_mask(const TileJob& job, const KeyBlock& block, float* scores,
+                    std::ptrdiff_t stride) {
   if (job.terms != nullptr && job.terms->shape_logits()) {
-    shape_narrow_block<L>(job, LaneTerms(*job.terms, job.queries), block, b);
+    shape_narrow_block<L>(job, LaneTerms(*job.terms, job.queries), block, scores, stride);
   }
   if (job.modifier != nullptr) {
     for (int lane = 0; lane < L; ++lane) {
-      modify_lane(job, block, lane, b.scores + lane * kKeyBlock);
+      modify_lane(job, block, lane, scores + lane * stride);
     }
   }
-  if (block.masked) {
-    std::uint64_t mask[kKeyBlock];
-    block_mask(*job.pattern, job.queries, *job.runs, block, mask);
-    for (int lane = 0; lane < L; ++lane) {
-      for (std::ptrdiff_t j = 0; j < keys; ++j) {
-        if ((mask[j] >> lane & 1) == 0) b.scores[lane * kKeyBlock + j] = kMinusInfinity;
-      }
+  if (!block.masked) return;
+  std::uint64_t mask[kKeyBlock];
+  block_mask(*job.pattern, job.queries, *job.runs, block, mask);
+  for (int lane = 0; lane < L; ++lane) {
+    for (std::ptrdiff_t j = 0; j < block.end - block.begin; ++j) {
+      if ((mask[j] >> lane & 1) == 0) scores[lane * stride + j] = kMinusInfinity;
     }
+  }
+}
+
+NarrowRows key_rows(const TileJob& job, const KeyBlock& block, std::ptrdiff_t column) {
+  const SourceRows& source = job.sources[static_cast<std::size_t>(block.source)];
+  return {source.k + block.begin * source.k_stride, source.k_stride, block.end - block.begin,
+          job.dim_qk, column};
+}
+
+NarrowRows value_rows(const TileJob& job, const KeyBlock& block, std::ptrdiff_t column) {
+  const SourceRows& source = job.sources[static_cast<std::size_t>(block.source)];
+  return {source.v + block.begin * source.v_stride, source.v_stride, block.end - block.begin,
+          job.dim_v, column};
+}
+
+RowsAhead ahead_of(const NarrowRows& rows) { return {rows.data, rows.stride, rows.keys, rows.dim}; }
+
+/// `next` is the block after these, or null.
+template <int L>
+void narrow_group(const TileJob& job, std::span<const KeyBlock> blocks, const KeyBlock* next,
+                  NarrowBuffers& b) {
+  // Few lanes do too little for each row: asking for more then only delays what is being read.
+  constexpr bool kAsk = L > kScoreLanes;
+  std::ptrdiff_t keys = 0;
+  for (const KeyBlock& block : blocks) {
+    const RowsAhead values = kAsk ? ahead_of(value_rows(job, block, 0)) : RowsAhead{};
+    narrow_scores<L>(key_rows(job, block, keys), b, values);
+    shape_and_mask<L>(job, block, b.scores + keys, b.score_stride);
+    keys += block.end - block.begin;
   }
   float factor[L];
   for (int lane = 0; lane < L; ++lane) {
-    factor[lane] = narrow_softmax(b.scores + lane * kKeyBlock, keys, b.maximum[lane], b.sum[lane]);
+    factor[lane] =
+        narrow_softmax(b.scores + lane * b.score_stride, keys, b.maximum[lane], b.sum[lane]);
   }
-  narrow_values<L>(values, source.v_stride, keys, job.dim_v, factor, b, keys_ahead);
   count_ops(keys * L * (job.dim_qk + job.dim_v), keys * L + L);
+  std::ptrdiff_t column = 0;
+  for (const KeyBlock& block : blocks) {
+    const bool asks = kAsk && next != nullptr && &block == &blocks.front();
+    const RowsAhead ahead = asks ? ahead_of(key_rows(job, *next, 0)) : RowsAhead{};
+    narrow_values<L>(value_rows(job, block, column), factor, b, ahead);
+    std::fill_n(factor, L, 1.0F);
+    column += block.end - block.begin;
+  }
 }
 
 template <int L>
 void narrow_tile(TileJob& job) {
+  constexpr int kGroup = narrow_group_blocks(L);
   NarrowBuffers b{};
   b.q_stride = (job.dim_qk + 15) / 16 * 16;
+  b.score_stride = kGroup * kKeyBlock + (kGroup > 1 ? 16 : 0);
   b.acc_stride = (job.dim_v + 15) / 16 * 16;
   b.q = job.scratch;
   b.scores = b.q + L * b.q_stride;
-  b.acc = b.scores + L * kKeyBlock;
+  b.acc = b.scores + L * b.score_stride;
   const auto scale = static_cast<float>(job.scale * std::numbers::log2e);
   for (int lane = 0; lane < L; ++lane) {
     float* q = b.q + lane * b.q_stride;
@@ -333,10 +362,14 @@ void narrow_tile(TileJob& job) {
   }
   list_runs(job);
   BlockCursor blocks(*job.runs);
-  KeyBlock block, next;
-  for (bool more = blocks.next(block); more; block = next) {
-    more = blocks.next(next);
-    narrow_block<L>(job, block, more ? &next : nullptr, b);
+  KeyBlock group[kGroup], next;
+  for (bool more = blocks.next(next); more;) {
+    int count = 0;
+    while (more && count < kGroup) {
+      group[count++] = next;
+      more = blocks.next(next);
+    }
+    narrow_group<L>(job, {group, static_cast<std::size_t>(count)}, more ? &next : nullptr, b);
   }
   for (int lane = 0; lane < L; ++lane) {
     float factor = 1;

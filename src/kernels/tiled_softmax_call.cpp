@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "kernels/masked_pattern.h"
+#include "kernels/narrow_tile.h"
 #include "kernels/score_modifier.h"
 #include "kernels/split_keys.h"
 #include "kernels/tile_sequence.h"
@@ -205,11 +206,14 @@ TileWork tile_work(const TileQueries& queries, const KeyPattern& pattern,
   TileWork work;
   runs.clear();
   pattern.runs(queries, runs);
+  // What was accumulated is rescaled, by one exponential a query, in every step.
+  const int step = queries.lanes <= kNarrowLanes ? narrow_group_blocks(queries.lanes) : 1;
   BlockCursor blocks(runs);
-  for (KeyBlock block; blocks.next(block);) {
+  std::int64_t count = 0;
+  for (KeyBlock block; blocks.next(block); ++count) {
     const auto keys = static_cast<double>(block.end - block.begin);
     work.pairs += keys * queries.lanes;
-    work.exps += (keys + 1) * queries.lanes;
+    work.exps += (count % step == 0 ? keys + 1 : keys) * queries.lanes;
   }
   return work;
 }

@@ -55,6 +55,25 @@ TEST_P(FewQueries, KeysSplitAmongThreads) {
   }
 }
 
+/// A query or two handle many blocks of keys in one step, of which some are masked or incomplete.
+TEST_P(FewQueries, ManyBlocksInOneStep) {
+  for (std::int64_t queries : {1, 2, 3}) {
+    Problem p = decoding(1, 1300, 40, 24);
+    p.mode = Mode::cross;
+    p.seq_q = queries;
+    expect_close("flash", p, {}, 1);
+    expect_close("full", p, {}, 1);
+    p.causal = true;
+    p.position = Position::alibi;
+    p.softcap = 2;
+    expect_close("flash", p, {}, 1);
+    expect_close("local", p, {{"left", "700"}, {"right", "0"}}, 1);
+    expect_close("longformer", p, {{"window", "40"}, {"global", "3"}}, 1);
+    p.key_lengths = {1111};
+    expect_close("flash", p, {}, 1);
+  }
+}
+
 TEST_P(FewQueries, MasksAndResumedRows) {
   for (std::int64_t queries : {2, 5, 7, 8}) {
     Problem p = decoding(1, 130, 32, 32);
