@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "kernels/masked_pattern.h"
+#include "kernels/narrow_tile.h"
 #include "kernels/query_tiles.h"
 #include "kernels/residue_class.h"
 #include "kernels/tile_sequence.h"
@@ -290,7 +291,9 @@ TileWork strided_softmax_work(const Problem& p, std::int64_t stride, int threads
         place_lanes(p, {b, 0}, begin, lanes_until(begin, c.queries * p.group()), place, queries);
         const TileWork work = tile_work(queries, pattern, runs);
         residues.pairs += work.pairs;
-        residues.exps += work.exps;
+        // A wide tile joins what it has with what its rows had before, by two exponentials a row.
+        const bool joins = queries.lanes > kNarrowLanes;
+        residues.exps += work.exps + (joins ? 2 * queries.lanes : 0);
       }
     }
   }

@@ -156,7 +156,7 @@ void key_block(const TileJob& job, const TileBuffers& t, const LaneTerms* lanes,
 void start_state(const TileJob& job, const TileBuffers& t) {
   std::fill_n(t.maximum, kLanes, -std::numeric_limits<float>::infinity());
   std::fill_n(t.sum, kLanes, 0.0F);
-  if (job.terms == nullptr || job.terms->sink.empty() || !job.starts_rows) return;
+  if (job.terms == nullptr || job.terms->sink.empty() || job.resume || !job.starts_rows) return;
   for (int lane = 0; lane < job.queries.lanes; ++lane) {
     t.maximum[lane] = job.terms->sink[static_cast<std::size_t>(job.queries.head[lane])];
     // A sink of -infinity is none.
@@ -164,26 +164,64 @@ void start_state(const TileJob& job, const TileBuffers& t) {
   }
 }
 
-void load_state(const TileJob& job, const TileBuffers& t) {
-  const int lanes = job.queries.lanes;
-  for (int lane = 0; lane < lanes; ++lane) {
-    t.maximum[lane] = job.states[lane]->maximum;
-    t.sum[lane] = job.states[lane]->sum;
+/// What rows held before a tile, and by what they shrink to its common maximum.
+struct EarlierRows {
+  HWY_ALIGN float maximum[kLanes];
+  HWY_ALIGN float sum[kLanes];
+  HWY_ALIGN float factor[kLanes];
+};
+
+/// Joins the states that rows had before the tile with the tile's, into maximum, sum and factor of
+/// the tile; and what both sides of the output are to shrink by, into the factors.
+void join_states(const TileJob& job, const TileBuffers& t, EarlierRows& earlier) {
+  const hn::ScalableTag<float> d;
+  const auto lanes = static_cast<std::ptrdiff_t>(hn::Lanes(d));
+  const auto none = hn::Set(d, -std::numeric_limits<float>::infinity());
+  for (std::ptrdiff_t lane = 0; lane < t.columns; ++lane) {
+    const bool present = lane < job.queries.lanes;
+    earlier.maximum[lane] = present ? job.states[lane]->maximum : 0;
+    earlier.sum[lane] = present ? job.states[lane]->sum : 0;
   }
-  pack_transposed(job.out_rows, lanes, t.columns, job.dim_v, 1.0F, t.acc, kLanes);
+  for (std::ptrdiff_t at = 0; at < t.columns; at += lanes) {
+    const auto before = hn::Load(d, earlier.maximum + at), mine = hn::Load(d, t.maximum + at);
+    const auto maximum = hn::Max(before, mine);
+    // Where neither has seen a key: (-inf) - (-inf) must not be formed.
+    const auto shift = hn::IfThenZeroElse(hn::Eq(maximum, none), maximum);
+    const auto shrink = exp2_nonpositive(d, hn::Sub(before, shift));
+    const auto factor = exp2_nonpositive(d, hn::Sub(mine, shift));
+    hn::Store(maximum, d, t.maximum + at);
+    hn::Store(shrink, d, earlier.factor + at);
+    hn::Store(factor, d, t.factor + at);
+    hn::Store(
+        hn::MulAdd(shrink, hn::Load(d, earlier.sum + at), hn::Mul(factor, hn::Load(d, t.sum + at))),
+        d, t.sum + at);
+  }
+  count_ops(0, 2 * job.queries.lanes);
 }
 
+/// Writes the rows, or, with `resume`, adds to what they hold.
 void store_result(const TileJob& job, const TileBuffers& t) {
   const int lanes = job.queries.lanes;
+  EarlierRows earlier;
+  if (job.resume) {
+    join_states(job, t, earlier);
+  } else {
+    std::fill_n(t.factor, lanes, 1.0F);
+  }
   for (int lane = 0; lane < lanes; ++lane) {
     if (!job.finish) {
       *job.states[lane] = {t.maximum[lane], t.sum[lane]};
-      t.factor[lane] = 1;
-    } else {
-      t.factor[lane] = t.sum[lane] > 0 ? 1 / t.sum[lane] : 0;
+      continue;
     }
+    const float weight = t.sum[lane] > 0 ? 1 / t.sum[lane] : 0;
+    t.factor[lane] *= weight;
+    if (job.resume) earlier.factor[lane] *= weight;
   }
-  unpack_transposed(t.acc, kLanes, t.factor, lanes, job.dim_v, job.out_rows);
+  if (job.resume) {
+    merge_transposed<true>(t.acc, kLanes, t.factor, earlier.factor, lanes, job.dim_v, job.out_rows);
+  } else {
+    unpack_transposed(t.acc, kLanes, t.factor, lanes, job.dim_v, job.out_rows);
+  }
 }
 
 void run_tile_target(TileJob& job) {
@@ -192,14 +230,13 @@ void run_tile_target(TileJob& job) {
   pack_transposed(job.q_rows, lanes, t.columns, job.dim_qk,
                   static_cast<float>(job.scale * std::numbers::log2e), t.q, kLanes);
   start_state(job, t);
-  if (job.resume) load_state(job, t);
   std::optional<LaneTerms> lane_terms;
   if (job.terms != nullptr && job.terms->shape_logits()) {
     lane_terms.emplace(*job.terms, job.queries);
   }
   const LaneTerms* shaped = lane_terms ? &*lane_terms : nullptr;
   list_runs(job);
-  bool first = !job.resume;
+  bool first = true;
   BlockCursor blocks(*job.runs);
   for (KeyBlock block; blocks.next(block); first = false) {
     key_block(job, t, shaped, block, first);

@@ -60,6 +60,11 @@ void unpack_of(const float* in, const float* factor, std::ptrdiff_t count, std::
   unpack_transposed(in, 64, factor, count, dim, rows);
 }
 
+void merge_of(const float* in, const float* factor, const float* keep, std::ptrdiff_t count,
+              std::ptrdiff_t dim, float* const* rows) {
+  merge_transposed<true>(in, 64, factor, keep, count, dim, rows);
+}
+
 }  // namespace HWY_NAMESPACE
 }  // namespace attnbench::kernels
 HWY_AFTER_NAMESPACE();
@@ -74,6 +79,7 @@ HWY_EXPORT(exp2_of);
 HWY_EXPORT(gemm_of);
 HWY_EXPORT(pack_of);
 HWY_EXPORT(unpack_of);
+HWY_EXPORT(merge_of);
 
 namespace {
 
@@ -247,6 +253,35 @@ TEST_F(SimdPieces, PackingTransposesAndUnpackingTransposesBack) {
         HWY_DYNAMIC_DISPATCH(unpack_of)(packed.data(), factor.data(), count, dim, back_rows);
         for (std::size_t i = 0; i < back.size(); ++i) {
           ASSERT_EQ(back[i], i < static_cast<std::size_t>(count * dim) ? data[i] : -1.0F);
+        }
+      }
+    }
+  });
+}
+
+TEST_F(SimdPieces, MergingAddsToWhatRowsHoldAndTouchesNoOther) {
+  on_every_isa([&] {
+    for (std::ptrdiff_t count : {1, 2, 5, 16, 23, 64}) {
+      for (std::ptrdiff_t dim : {1, 4, 6, 32}) {
+        FloatBuffer lanes(static_cast<std::size_t>(64 * dim)), factor(64), keep(64);
+        for (std::ptrdiff_t i = 0; i < 64 * dim; ++i) lanes.data()[i] = static_cast<float>(i);
+        for (int lane = 0; lane < 64; ++lane) {
+          factor.data()[lane] = static_cast<float>(lane + 1);
+          keep.data()[lane] = lane % 2 == 0 ? 0.5F : 0.0F;
+        }
+        std::vector<float> data(static_cast<std::size_t>(65 * dim), 6.0F);
+        float* rows[64];
+        for (std::ptrdiff_t i = 0; i < count; ++i) rows[i] = data.data() + i * dim;
+        HWY_DYNAMIC_DISPATCH(merge_of)
+        (lanes.data(), factor.data(), keep.data(), count, dim, rows);
+        for (std::ptrdiff_t lane = 0; lane < 65; ++lane) {
+          for (std::ptrdiff_t d = 0; d < dim; ++d) {
+            const float added = static_cast<float>((lane + 1) * (d * 64 + lane));
+            const float kept = lane % 2 == 0 ? 3.0F : 0.0F;
+            ASSERT_EQ(data[static_cast<std::size_t>(lane * dim + d)],
+                      lane < count ? kept + added : 6.0F)
+                << count << " x " << dim << ": " << lane << ", " << d;
+          }
         }
       }
     }
