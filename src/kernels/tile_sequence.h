@@ -15,6 +15,9 @@ std::int64_t head_bytes(const Problem& p);
 /// it saves.
 constexpr std::int64_t kNearHeadBytes = std::int64_t{1} << 20;
 constexpr std::int64_t kNearBytes = std::int64_t{4} << 20;
+/// More than this a last-level cache may not keep for one process of many: tiles of few lanes then
+/// ask for their own next rows as well.
+constexpr std::int64_t kFarBytes = std::int64_t{12} << 20;
 
 /// Register tiles of the products of a job whose runs are listed: how often they ask for something
 /// upcoming.

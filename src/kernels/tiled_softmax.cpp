@@ -18,6 +18,7 @@
 #include "kernels/op_count.h"
 #include "kernels/tiled_softmax.h"
 #include "kernels/transpose-inl.h"
+#include "kernels/upcoming.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace attnbench::kernels {
@@ -129,13 +130,13 @@ void shape_block(const TileJob& job, const TileBuffers& t, const LaneTerms& lane
 
 /// Scores, softmax and weighted values of one block.
 void key_block(const TileJob& job, const TileBuffers& t, const LaneTerms* lanes,
-               const KeyBlock& block, bool first) {
+               const KeyBlock& block, bool first, Upcoming* upcoming) {
   const SourceRows& source = job.sources[static_cast<std::size_t>(block.source)];
   const std::int64_t begin = block.begin;
   const std::ptrdiff_t keys = block.end - begin;
   gemm<ALayout::row_major>(keys, t.columns, job.dim_qk, source.k + begin * source.k_stride,
                            source.k_stride, t.q, kLanes, t.scores, kLanes, Old::overwrite, nullptr,
-                           job.upcoming);
+                           upcoming);
   if (lanes != nullptr) shape_block(job, t, *lanes, block);
   if (job.modifier != nullptr) modify_block(job, block, t.scores);
   if (block.masked) {
@@ -147,7 +148,7 @@ void key_block(const TileJob& job, const TileBuffers& t, const LaneTerms* lanes,
   }
   gemm<ALayout::col_major>(job.dim_v, t.columns, keys, source.v + begin * source.v_stride,
                            source.v_stride, t.scores, kLanes, t.acc, kLanes,
-                           first ? Old::overwrite : Old::rescale, t.factor, job.upcoming);
+                           first ? Old::overwrite : Old::rescale, t.factor, upcoming);
   count_ops(keys * job.queries.lanes * (job.dim_qk + job.dim_v),
             keys * job.queries.lanes + job.queries.lanes);
 }
@@ -224,6 +225,29 @@ void store_result(const TileJob& job, const TileBuffers& t) {
   }
 }
 
+/// Tiles of at most so many lanes do too little for each row of keys and values for hardware
+/// prefetching to keep up. Where the rows are far and many, they ask for the next block's while
+/// they compute one.
+constexpr std::ptrdiff_t kFewColumns = 32;
+constexpr std::int64_t kManyKeys = 8 * kKeyBlock;
+
+bool asks_for_blocks(const TileJob& job, std::ptrdiff_t columns) {
+  if (!job.far || columns > kFewColumns) return false;
+  std::int64_t keys = 0;
+  for (const KeyRun& run : *job.runs) keys += run.end - run.begin;
+  return keys > kManyKeys;
+}
+
+/// Asks for the rows of `next` during the products of `now`.
+void ask_for(const TileJob& job, const KeyBlock& next, const KeyBlock& now, Upcoming& upcoming) {
+  upcoming.clear();
+  const SourceRows& source = job.sources[static_cast<std::size_t>(next.source)];
+  const std::int64_t keys = next.end - next.begin;
+  upcoming.add_rows(source.k + next.begin * source.k_stride, source.k_stride, keys, job.dim_qk);
+  upcoming.add_rows(source.v + next.begin * source.v_stride, source.v_stride, keys, job.dim_v);
+  upcoming.spread_over((now.end - now.begin + job.dim_v) / kGemmRows);
+}
+
 void run_tile_target(TileJob& job) {
   const TileBuffers t = lay_out(job);
   const int lanes = job.queries.lanes;
@@ -236,10 +260,15 @@ void run_tile_target(TileJob& job) {
   }
   const LaneTerms* shaped = lane_terms ? &*lane_terms : nullptr;
   list_runs(job);
+  const bool asks = asks_for_blocks(job, t.columns);
+  Upcoming next_block;
   bool first = true;
   BlockCursor blocks(*job.runs);
-  for (KeyBlock block; blocks.next(block); first = false) {
-    key_block(job, t, shaped, block, first);
+  KeyBlock block, next;
+  for (bool more = blocks.next(block); more; block = next, first = false) {
+    more = blocks.next(next);
+    if (asks && more) ask_for(job, next, block, next_block);
+    key_block(job, t, shaped, block, first, asks && more ? &next_block : job.upcoming);
   }
   if (first) std::fill_n(t.acc, job.dim_v * kLanes, 0.0F);
   store_result(job, t);

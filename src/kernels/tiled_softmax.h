@@ -68,6 +68,7 @@ struct TileJob {
   float* scratch = nullptr;             ///< tile_scratch_floats(), 64-byte aligned.
   std::vector<KeyRun>* runs = nullptr;  ///< Reused storage.
   bool runs_listed = false;             ///< `runs` holds what the pattern says for these queries.
+  bool far = false;                     ///< The call reads more than kFarBytes.
   Upcoming* upcoming = nullptr;         ///< Fetched meanwhile, or null.
 };
 

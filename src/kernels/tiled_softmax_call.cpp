@@ -74,10 +74,12 @@ struct TiledCall {
   explicit TiledCall(const TiledSoftmaxCall& from)
       : call(from),
         pattern(from.problem, from.pattern),
-        modifier(make_score_modifier(from.problem)) {}
+        modifier(make_score_modifier(from.problem)),
+        bytes(from.problem.batch * from.problem.heads_kv * head_bytes(from.problem)) {}
   const TiledSoftmaxCall& call;
   ProblemPattern pattern;
   std::unique_ptr<const ScoreModifier> modifier;
+  std::int64_t bytes;  // Of queries, keys, values and output.
 };
 
 /// What the tasks of one call share.
@@ -113,6 +115,7 @@ void fill_job(const TiledCall& tiled, int width, std::int64_t b, std::int64_t he
   job.dim_qk = p.dim_qk;
   job.dim_v = p.dim_v;
   job.scale = call.scale;
+  job.far = tiled.bytes > kFarBytes;
 }
 
 /// One tile per head, its keys in `parts` shares.
@@ -178,13 +181,11 @@ void tiled_softmax(const TiledSoftmaxCall& call, Workspace& workspace, Executor&
     fill_job(run.tiled, width, index / tiles / p.heads_kv, index / tiles % p.heads_kv,
              tiles - 1 - index % tiles, job, sources);
   };
-  const std::int64_t heads = p.batch * p.heads_kv;
-  const bool look_ahead = heads * head_bytes(p) > kNearBytes;
   std::vector<TileSequence> sequences(run.scratch.begin(), run.scratch.end());
   executor.parallel_for(all, [&](std::int64_t index, int slot) {
     const std::int64_t next = index + executor.threads();
     sequences[static_cast<std::size_t>(slot)].run(
-        index, look_ahead && next < all ? next : TileSequence::kNone, fill);
+        index, run.tiled.bytes > kNearBytes && next < all ? next : TileSequence::kNone, fill);
   });
 }
 

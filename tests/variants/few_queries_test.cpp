@@ -74,6 +74,15 @@ TEST_P(FewQueries, ManyBlocksInOneStep) {
   }
 }
 
+/// Few lanes over keys from beyond the caches ask for the next block of keys while they compute one.
+TEST_P(FewQueries, FarKeysOfWideTiles) {
+  for (const int threads : {1, 3}) {
+    Problem p = decoding(12, 13000, 64, 72);
+    p.key_lengths = {12345};
+    expect_close("flash", p, {}, threads);
+  }
+}
+
 TEST_P(FewQueries, MasksAndResumedRows) {
   for (std::int64_t queries : {2, 5, 7, 8}) {
     Problem p = decoding(1, 130, 32, 32);
