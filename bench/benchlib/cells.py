@@ -51,7 +51,7 @@ class Cell:
 
 
 def parse_cell(text: str) -> Cell:
-    """"flash,n=1024,d=64,t=2,causal": variant first; n (Nq and Nk), nk, h, hkv, d, dv, b, t, isa,
+    """"flash,n=1024,d=64,t=2,causal": variant first; n (Nq and Nk), nk, h, hkv, d, dv, b, t,
     causal; anything else is a parameter of the variant. ValueError says what is wrong."""
     short = {"n": "seq_q", "nk": "seq_k", "h": "heads", "hkv": "kv_heads", "d": "dim",
              "dv": "dim_v", "b": "batch", "t": "threads"}
@@ -71,7 +71,8 @@ def parse_cell(text: str) -> Cell:
                 raise ValueError(f"'{part}' in cell '{text}' is not a positive integer")
             fields[short[name]] = int(value)
         elif name == "isa":
-            fields["isa"] = value
+            raise ValueError(f"'{part}' in cell '{text}': a process has one instruction set, which "
+                             "--isa chooses")
         else:
             params[name] = value
     return Cell(variant, params=tuple(sorted(params.items())), **fields)

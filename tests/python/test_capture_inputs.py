@@ -10,7 +10,7 @@ import struct
 import numpy as np
 import pytest
 
-QUICK = ("--threads", "1", "--budget", "30s", "--max-samples", "3")
+QUICK = ("--threads", "1", "--budget", "10m", "--max-samples", "3")
 DTYPES = {"float32": "F32", "float16": "F16", "float64": "F64"}
 
 

@@ -128,7 +128,7 @@ def rows(folder):
         return list(csv.DictReader(file))
 
 
-SWEEP = ("--heads", "2", "--dim", "16", "--threads", "1", "--budget", "30s", "--max-samples", "6",
+SWEEP = ("--heads", "2", "--dim", "16", "--threads", "1", "--budget", "10m", "--max-samples", "6",
          "--target-ci", "30%")
 
 

@@ -7,7 +7,7 @@ import shlex
 
 import numpy as np
 
-SMALL = ("--heads", "2", "--dim", "16", "--threads", "1", "--budget", "30s", "--max-samples", "6",
+SMALL = ("--heads", "2", "--dim", "16", "--threads", "1", "--budget", "10m", "--max-samples", "6",
          "--target-ci", "30%")
 
 

@@ -120,7 +120,7 @@ def test_rope_of_neighbours_and_other_bases(run, shape, isa):
 
 def test_a_sweep_records_and_repeats_pairs_and_base(run):
     small = ("--seq", "40", "--heads", "2", "--kv-heads", "=", "--dim", "16", "--threads", "1",
-             "--budget", "30s", "--max-samples", "6", "--target-ci", "30%")
+             "--budget", "10m", "--max-samples", "6", "--target-ci", "30%")
     run("run", "--shape", "llama-3-8b", "--variants", "flash,performer", *small, "--rope-pairs",
         "interleaved", "--out", "out", code=0)
     with open(run.folder / "out" / "summary.csv", newline="", encoding="utf-8") as file:
@@ -129,7 +129,7 @@ def test_a_sweep_records_and_repeats_pairs_and_base(run):
     chosen = rows["flash"]
     assert chosen["position"] == "rope"
     assert chosen["params"] == "rope-base=500000;rope-pairs=interleaved"
-    run(*shlex.split(chosen["repro"])[1:], "--budget", "30s", "--max-samples", "6", "--out",
+    run(*shlex.split(chosen["repro"])[1:], "--budget", "10m", "--max-samples", "6", "--out",
         "again", code=0)
     with open(run.folder / "again" / "summary.csv", newline="", encoding="utf-8") as file:
         again = list(csv.DictReader(file))
@@ -184,7 +184,7 @@ def test_a_variant_that_does_not_take_it_says_what_it_takes(run):
 def test_axes_of_a_sweep(run):
     run("run", "--variants", "flash,full,performer", "--seq", "48", "--heads", "2", "--dim", "16",
         "--threads", "1", "--causal", "on", "--position", "none,rope,alibi", "--softcap",
-        "none,50", "--sink", "off,on", "--budget", "30s", "--max-samples", "6", "--target-ci",
+        "none,50", "--sink", "off,on", "--budget", "10m", "--max-samples", "6", "--target-ci",
         "30%", "--out", "out", code=0)
     with open(run.folder / "out" / "summary.csv", newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
