@@ -45,6 +45,13 @@ constexpr int kScoreKeys = 2;
 constexpr int kValueLanes = 2;
 #endif
 constexpr int kValueVectors = 4;
+// So few lanes take a row of twice as many at once: each pass over a part of the rows is a stream
+// that begins anew with every row.
+#if HWY_TARGET <= HWY_AVX3
+constexpr int kWideLanes = 2;
+#else
+constexpr int kWideLanes = 1;
+#endif
 
 /// to[i] = the sum of x[i], for four vectors: with a quarter of the shuffles of four separate sums.
 template <class D>
@@ -85,8 +92,10 @@ HWY_INLINE void narrow_score_lanes(const NarrowRows& k, int first, const NarrowB
                                    const RowsAhead& ahead) {
   const hn::ScalableTag<float> d;
   using Vec = hn::Vec<decltype(d)>;
-  // One query has little to do for each key, and two rows at a time then arrive faster than four.
-  constexpr int kKeys = L == 1 ? 2 : kScoreKeys;
+  // A query or two have little to do for each key: rows arrive fastest when they are read one after
+  // the other, as they lie. Later lanes find them in the nearest cache.
+  constexpr bool kRowByRow = L <= 2;
+  constexpr int kKeys = kRowByRow ? 4 : kScoreKeys;
   constexpr int kSums = (L * kKeys + 3) / 4 * 4;
   const auto lanes = static_cast<std::ptrdiff_t>(hn::Lanes(d));
   const std::ptrdiff_t dim = k.dim, whole = dim / lanes * lanes;
@@ -101,18 +110,33 @@ HWY_INLINE void narrow_score_lanes(const NarrowRows& k, int first, const NarrowB
     Vec acc[kSums];  // By lane, then key.
 #pragma GCC unroll 16
     for (int i = 0; i < kSums; ++i) acc[i] = hn::Zero(d);
-    for (std::ptrdiff_t at = 0; at < dim; at += lanes) {
-      Vec x[kKeys];
+    if constexpr (kRowByRow) {
 #pragma GCC unroll 4
       for (int i = 0; i < kKeys; ++i) {
-        x[i] = at < whole ? hn::LoadU(d, rows[i] + at) : hn::MaskedLoad(tail, d, rows[i] + at);
+        for (std::ptrdiff_t at = 0; at < dim; at += lanes) {
+          const Vec x =
+              at < whole ? hn::LoadU(d, rows[i] + at) : hn::MaskedLoad(tail, d, rows[i] + at);
+#pragma GCC unroll 2
+          for (int lane = 0; lane < L; ++lane) {
+            acc[lane * kKeys + i] =
+                hn::MulAdd(hn::Load(d, queries + lane * b.q_stride + at), x, acc[lane * kKeys + i]);
+          }
+        }
       }
-#pragma GCC unroll 4
-      for (int lane = 0; lane < L; ++lane) {
-        const Vec q = hn::Load(d, queries + lane * b.q_stride + at);
+    } else {
+      for (std::ptrdiff_t at = 0; at < dim; at += lanes) {
+        Vec x[kKeys];
 #pragma GCC unroll 4
         for (int i = 0; i < kKeys; ++i) {
-          acc[lane * kKeys + i] = hn::MulAdd(q, x[i], acc[lane * kKeys + i]);
+          x[i] = at < whole ? hn::LoadU(d, rows[i] + at) : hn::MaskedLoad(tail, d, rows[i] + at);
+        }
+#pragma GCC unroll 4
+        for (int lane = 0; lane < L; ++lane) {
+          const Vec q = hn::Load(d, queries + lane * b.q_stride + at);
+#pragma GCC unroll 4
+          for (int i = 0; i < kKeys; ++i) {
+            acc[lane * kKeys + i] = hn::MulAdd(q, x[i], acc[lane * kKeys + i]);
+          }
         }
       }
     }
@@ -186,7 +210,7 @@ HWY_INLINE void narrow_value_lanes(const NarrowRows& v, std::ptrdiff_t at, int f
   float* to = b.acc + first * b.acc_stride + at;
 #pragma GCC unroll 4
   for (int lane = 0; lane < L; ++lane) {
-#pragma GCC unroll 4
+#pragma GCC unroll 8
     for (int i = 0; i < V; ++i) {
       acc[lane][i] = hn::Mul(hn::Set(d, factor[first + lane]),
                              hn::Load(d, to + lane * b.acc_stride + i * lanes));
@@ -200,20 +224,20 @@ HWY_INLINE void narrow_value_lanes(const NarrowRows& v, std::ptrdiff_t at, int f
     ahead.fetch(j, j + 1);
     const float* row = v.data + j * v.stride + at;
     Vec x[V];
-#pragma GCC unroll 4
+#pragma GCC unroll 8
     for (int i = 0; i < V; ++i) {
       x[i] = V == 1 && partial ? hn::MaskedLoad(mask, d, row) : hn::LoadU(d, row + i * lanes);
     }
 #pragma GCC unroll 4
     for (int lane = 0; lane < L; ++lane) {
       const Vec weight = hn::Set(d, weights[lane * b.score_stride + j]);
-#pragma GCC unroll 4
+#pragma GCC unroll 8
       for (int i = 0; i < V; ++i) acc[lane][i] = hn::MulAdd(weight, x[i], acc[lane][i]);
     }
   }
 #pragma GCC unroll 4
   for (int lane = 0; lane < L; ++lane) {
-#pragma GCC unroll 4
+#pragma GCC unroll 8
     for (int i = 0; i < V; ++i) {
       hn::Store(acc[lane][i], d, to + lane * b.acc_stride + i * lanes);
     }
@@ -227,6 +251,13 @@ HWY_INLINE void narrow_value_rows(const NarrowRows& v, int first, const float* f
   const hn::ScalableTag<float> d;
   const auto lanes = static_cast<std::ptrdiff_t>(hn::Lanes(d));
   std::ptrdiff_t at = 0;
+  if constexpr (L <= kWideLanes) {
+    constexpr int kWide = 2 * kValueVectors;
+    for (; at + kWide * lanes <= v.dim; at += kWide * lanes) {
+      narrow_value_lanes<L, kWide>(v, at, first, factor, b, ahead);
+      ahead.count = 0;
+    }
+  }
   for (; at + kValueVectors * lanes <= v.dim; at += kValueVectors * lanes) {
     narrow_value_lanes<L, kValueVectors>(v, at, first, factor, b, ahead);
     ahead.count = 0;
