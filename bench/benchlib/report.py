@@ -131,7 +131,8 @@ def decode_table(series: Series) -> str:
     threads = threads_of(everything)
     headers = ["isa", "variant", "Hkv", "Nk", "level"]
     for count in threads:
-        headers += [f"ms T={count}", f"GB/s T={count}", f"of bound T={count}"]
+        headers += [f"ms T={count}", f"GB/s T={count}", f"of read T={count}",
+                    f"of bound T={count}"]
     headers += scaling_headers(threads)
     rows = []
     for group, cell in sorted(everything, key=lambda gc: (gc[1].isa, gc[1].variant,
@@ -142,7 +143,9 @@ def decode_table(series: Series) -> str:
                series.level(group, cell)]
         for count in threads:
             at = dataclasses.replace(cell, threads=count)
+            of_read = series.of_read(group, at)
             row += [time_text(series.time_s(group, at)), rate_text(series, group, at, "min_bytes"),
+                    NONE if of_read is None else f"{of_read:.2f}",
                     fraction_text(series, group, at)]
         rows.append([*row, *scaling_texts(series, group, cell, threads)])
     return "\n" + table(headers, rows, left=2)

@@ -23,11 +23,16 @@ class Series:
         self.noise: list[dict[str, float]] = []
         self.rates: list[dict[str, Any]] = []
         self._rounds: dict[str, list[dict[str, dict[str, Any]]]] = defaultdict(list)
+        self._reads: dict[tuple[str, str, int, str], list[float]] = defaultdict(list)
         for record in read(path, build):
             if record["type"] == "session":
                 self.session = record
             elif record["type"] in ("cell", "refused"):
                 self._add_cell(record)
+            elif record["type"] == "ceilings":
+                for at in record["bandwidth"]:
+                    self._reads[record["group"], record["isa"], at["threads"],
+                                at["level"]].append(at["read_bytes_per_s"])
             elif record["type"] == "round":
                 self._rounds[record["group"]].append(record["cells"])
                 self.rates.extend(record.get("ceilings", []))
@@ -78,6 +83,15 @@ class Series:
     def level(self, group: str, cell: Cell) -> str:
         levels = self.values(group, cell, "level")
         return levels[-1] if levels else ""
+
+    def of_read(self, group: str, cell: Cell) -> float | None:
+        """Inputs and output over time, over the read bandwidth of the level that holds them."""
+        reads = self._reads.get((group, cell.isa, cell.threads, self.level(group, cell)))
+        amount = self.facts.get(cell, {}).get("min_bytes")
+        times = self.values(group, cell)
+        if not reads or not amount or not times:
+            return None
+        return amount / median(times) / median(reads)
 
     def paired(self, group: str, over: Cell, under: Cell,
                name: str = "time_s") -> Estimate | None:

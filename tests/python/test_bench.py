@@ -218,7 +218,9 @@ class FakeChild:
             wall_s = self.time_of(self.cells[fields["id"]]) * fields["iterations"]
             return {"ok": True, "wall_s": wall_s, "cpu_s": wall_s}
         if what == "ceilings":
-            return {"ok": True, "bandwidth": [], "compute": [
+            return {"ok": True, "bandwidth": [
+                {"threads": t, "level": level, "read_bytes_per_s": t * 2e9}
+                for t in fields["threads"] for level in ("L1", "L2")], "compute": [
                 {"threads": t, "fma_flops_per_s": t * 1e11, "exp_per_s": t * 1e9}
                 for t in fields["threads"]]}
         if what == "compute":
@@ -327,7 +329,9 @@ def test_report_tables(tmp_path):
     # 16 times as many queries take 16 times as long on this child, for the same FLOPs.
     assert ("| short sequences | auto | N=8 D=64 H=2 | 1 | 6.25 ±0.0% | 160 | 3.20 | "
             "8.000 [8.000, 8.000] | N=64 D=64 H=2 |") in text
-    assert "| auto | flash | 2 | 256 | L2 |" in text
+    # 1 MB in 0.78 ms is 1.28 GB/s of 2 with one thread, 2.30 of 4 with two.
+    assert "| auto | flash | 2 | 256 | L2 | 0.781 ±0.0% | 1.28 | 0.64 | 25.60 | " in text
+    assert " | 2.30 | 0.58 | " in text
 
 
 def test_sections_have_distinct_groups_and_bases():
