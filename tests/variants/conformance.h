@@ -4,6 +4,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "attention/inputs.h"
@@ -13,6 +14,12 @@
 #include "kernels/isa.h"
 
 namespace attnbench::testing {
+
+/// A registered variant. By view: GCC 14 takes a reference made from a temporary string's for one
+/// into it.
+inline const Variant& named(std::string_view name) {
+  return *Registry::instance().find(std::string(name));
+}
 
 struct VariantRun {
   Problem problem;

@@ -16,10 +16,6 @@ namespace attnbench::testing {
 
 constexpr double kSame = 3e-6;  // Two float32 evaluations of one function on up to 300 keys.
 
-inline const Variant& named(std::string_view name) {
-  return *Registry::instance().find(std::string(name));
-}
-
 inline Problem one_head(std::int64_t seq_q, std::int64_t seq_k, std::int64_t dim) {
   Problem p;
   p.heads_q = p.heads_kv = 1;

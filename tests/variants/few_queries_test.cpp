@@ -74,7 +74,8 @@ TEST_P(FewQueries, ManyBlocksInOneStep) {
   }
 }
 
-/// Few lanes over keys from beyond the caches ask for the next block of keys while they compute one.
+/// Few lanes over keys from beyond the caches ask for the next block of keys while they compute
+/// one.
 TEST_P(FewQueries, FarKeysOfWideTiles) {
   for (const int threads : {1, 3}) {
     Problem p = decoding(12, 13000, 64, 72);

@@ -11,10 +11,6 @@ namespace {
 
 constexpr double kSame = 3e-6;  // Two float32 evaluations of one function on up to 300 keys.
 
-const Variant& named(std::string_view name) {
-  return *Registry::instance().find(std::string(name));
-}
-
 VariantRun run_named(const std::string& name, const Problem& problem,
                      const std::map<std::string, std::string>& params = {}) {
   return run_variant(named(name), problem, params_of(named(name), params), 2);

@@ -15,8 +15,6 @@ namespace {
 
 constexpr double kSame = 3e-6;  // Two float32 evaluations of one function on up to 300 keys.
 
-const Variant& named(const std::string& name) { return *Registry::instance().find(name); }
-
 Problem make(std::int64_t seq_q, std::int64_t seq_k, bool causal) {
   Problem p;
   p.heads_q = 4;

@@ -9,8 +9,6 @@
 namespace attnbench::testing {
 namespace {
 
-const Variant& named(const std::string& name) { return *Registry::instance().find(name); }
-
 AuxTensor tensor(std::vector<std::int64_t> shape, std::vector<float> values) {
   return {std::move(shape), std::move(values), {}, false};
 }
