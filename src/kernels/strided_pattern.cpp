@@ -131,7 +131,7 @@ void run_class(const ResidueCall& call, const ClassIndex& index, const ClassInde
 /// unnormalised output never crosses from one core's cache to another's.
 bool heads_per_thread(const Problem& p, int threads) {
   const std::int64_t heads = p.batch * p.heads_kv;
-  return heads % threads == 0 || heads >= 8 * threads;
+  return heads % threads == 0 || heads >= std::int64_t{8} * threads;
 }
 
 std::size_t state_floats(const Problem& p) {

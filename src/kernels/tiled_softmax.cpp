@@ -197,7 +197,7 @@ void join_states(const TileJob& job, const TileBuffers& t, EarlierRows& earlier)
         hn::MulAdd(shrink, hn::Load(d, earlier.sum + at), hn::Mul(factor, hn::Load(d, t.sum + at))),
         d, t.sum + at);
   }
-  count_ops(0, 2 * job.queries.lanes);
+  count_ops(0, std::int64_t{2} * job.queries.lanes);
 }
 
 /// Writes the rows, or, with `resume`, adds to what they hold.
@@ -229,7 +229,7 @@ void store_result(const TileJob& job, const TileBuffers& t) {
 /// prefetching to keep up. Where the rows are far and many, they ask for the next block's while
 /// they compute one.
 constexpr std::ptrdiff_t kFewColumns = 32;
-constexpr std::int64_t kManyKeys = 8 * kKeyBlock;
+constexpr std::int64_t kManyKeys = std::int64_t{8} * kKeyBlock;
 
 bool asks_for_blocks(const TileJob& job, std::ptrdiff_t columns) {
   if (!job.far || columns > kFewColumns) return false;
