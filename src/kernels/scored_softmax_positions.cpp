@@ -47,7 +47,9 @@ std::int64_t window_floats(const Problem& p, std::int64_t window) {
   return (std::min(2 * window + 1, p.seq_k) + 15) / 16 * 16;
 }
 
-std::int64_t wide_query_floats(const Problem& p) { return (2 * 4 * p.dim_qk + 15) / 16 * 16; }
+std::int64_t wide_query_floats(const Problem& p) {
+  return (std::int64_t{8} * p.dim_qk + 15) / 16 * 16;
+}
 
 std::size_t predictive_floats(const Problem& p, std::int64_t window) {
   return static_cast<std::size_t>(wide_query_floats(p) +

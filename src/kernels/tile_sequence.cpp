@@ -37,7 +37,7 @@ std::int64_t product_steps(const TileJob& job) {
   std::int64_t steps = 0;
   for (const KeyRun& run : *job.runs) {
     const std::int64_t keys = run.end - run.begin;
-    steps += keys / kGemmRows + keys * job.dim_v / (kKeyBlock * kGemmRows);
+    steps += keys / kGemmRows + keys * job.dim_v / (std::int64_t{kKeyBlock} * kGemmRows);
   }
   return steps;
 }
