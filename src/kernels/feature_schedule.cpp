@@ -27,7 +27,7 @@ std::int64_t chunks_of(std::int64_t rows) { return (rows + kFeatureChunk - 1) / 
 /// Segments per key-value head.
 std::int64_t segments_of(const Problem& p, int threads) {
   const std::int64_t heads = p.batch * p.heads_kv;
-  if (heads % threads == 0 || heads >= 4 * threads) return 1;
+  if (heads % threads == 0 || heads >= std::int64_t{4} * threads) return 1;
   const std::int64_t chunks = chunks_of(p.causal ? p.seq_q : p.seq_k);
   return std::clamp<std::int64_t>(threads, 1, chunks);
 }

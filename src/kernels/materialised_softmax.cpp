@@ -211,7 +211,7 @@ float softmax_row(float* scores, std::int64_t allowed, std::int64_t keys, float 
 
 std::int64_t heads_in_flight(const Problem& p, int threads) {
   const std::int64_t heads = p.batch * p.heads_q;
-  return heads % threads == 0 || heads >= 8 * threads ? threads : 1;
+  return heads % threads == 0 || heads >= std::int64_t{8} * threads ? threads : 1;
 }
 
 std::size_t materialised_softmax_workspace_bytes(const Problem& p, int threads) {

@@ -94,7 +94,7 @@ std::int64_t sample_segment(std::int64_t seq_k) {
 }
 
 std::int64_t topk_slots(std::int64_t seq_k, std::int64_t count) {
-  constexpr std::int64_t kSlack = 2 * kKeyBlock;
+  constexpr std::int64_t kSlack = std::int64_t{2} * kKeyBlock;
   const std::int64_t keys = (seq_k + kKeyBlock - 1) / kKeyBlock * kKeyBlock;
   return count >= keys ? keys : std::min(keys, (2 * count + kSlack + 15) / 16 * 16);
 }

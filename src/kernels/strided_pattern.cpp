@@ -4,7 +4,6 @@
 #include <optional>
 
 #include "kernels/masked_pattern.h"
-#include "kernels/narrow_tile.h"
 #include "kernels/query_tiles.h"
 #include "kernels/residue_class.h"
 #include "kernels/tile_sequence.h"
@@ -289,11 +288,9 @@ TileWork strided_softmax_work(const Problem& p, std::int64_t stride, int threads
       for (std::int64_t begin = 0; begin < c.queries * p.group(); begin += kTileQueries) {
         TileQueries queries;
         place_lanes(p, {b, 0}, begin, lanes_until(begin, c.queries * p.group()), place, queries);
-        const TileWork work = tile_work(queries, pattern, runs);
+        const TileWork work = tile_work(queries, pattern, runs, true);
         residues.pairs += work.pairs;
-        // A wide tile joins what it has with what its rows had before, by two exponentials a row.
-        const bool joins = queries.lanes > kNarrowLanes;
-        residues.exps += work.exps + (joins ? 2 * queries.lanes : 0);
+        residues.exps += work.exps;
       }
     }
   }

@@ -142,8 +142,9 @@ void for_each_distinct_head(const Problem& problem, Visit visit) {
   }
 }
 
-/// Visits of one tile: sums pairs and exps over its runs.
-TileWork tile_work(const TileQueries& queries, const KeyPattern& pattern,
-                   std::vector<KeyRun>& runs);
+/// Work of one tile: pairs and exponentials over its runs, and what joining its rows with what they
+/// already held takes where it resumes them.
+TileWork tile_work(const TileQueries& queries, const KeyPattern& pattern, std::vector<KeyRun>& runs,
+                   bool resume = false);
 
 }  // namespace attnbench::kernels

@@ -202,13 +202,14 @@ void tiled_softmax_head(const TiledSoftmaxCall& call, std::int64_t b, std::int64
   }
 }
 
-TileWork tile_work(const TileQueries& queries, const KeyPattern& pattern,
-                   std::vector<KeyRun>& runs) {
+TileWork tile_work(const TileQueries& queries, const KeyPattern& pattern, std::vector<KeyRun>& runs,
+                   bool resume) {
   TileWork work;
   runs.clear();
   pattern.runs(queries, runs);
   // What was accumulated is rescaled, by one exponential a query, in every step.
-  const int step = queries.lanes <= kNarrowLanes ? narrow_group_blocks(queries.lanes) : 1;
+  const bool narrow = queries.lanes <= kNarrowLanes;
+  const int step = narrow ? narrow_group_blocks(queries.lanes) : 1;
   BlockCursor blocks(runs);
   std::int64_t count = 0;
   for (KeyBlock block; blocks.next(block); ++count) {
@@ -216,6 +217,8 @@ TileWork tile_work(const TileQueries& queries, const KeyPattern& pattern,
     work.pairs += keys * queries.lanes;
     work.exps += (count % step == 0 ? keys + 1 : keys) * queries.lanes;
   }
+  // A wide tile joins its rows with what they held, by two exponentials each.
+  if (resume && !narrow) work.exps += 2.0 * queries.lanes;
   return work;
 }
 

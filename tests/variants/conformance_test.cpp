@@ -66,6 +66,16 @@ const std::vector<Problem>& all_problems() {
   return all;
 }
 
+/// ThreadSanitizer slows the grid down by a factor of fifty; what runs on one thread, or repeats
+/// what another suite here runs on two, has nothing to show it.
+#if defined(__SANITIZE_THREAD__)
+constexpr bool kThreadSanitizer = true;
+#else
+constexpr bool kThreadSanitizer = false;
+#endif
+#define SKIP_UNDER_THREAD_SANITIZER() \
+  if (kThreadSanitizer) GTEST_SKIP() << "no threads here for ThreadSanitizer to watch"
+
 bool is_crossed(const Problem& problem) {
   const bool scored =
       problem.position != Position::none || problem.softcap || !problem.sink.empty();
@@ -99,6 +109,7 @@ class Conformance : public ::testing::TestWithParam<const Variant*> {
 };
 
 TEST_P(Conformance, MatchesItsDefinitionOnEveryInstructionSet) {
+  SKIP_UNDER_THREAD_SANITIZER();
   for (const std::string& isa : kernels::available_isas()) {
     if (isa != "avx512" && isa != "avx2") continue;
     ASSERT_TRUE(kernels::select_isa(isa));
@@ -120,6 +131,7 @@ TEST_P(Conformance, TakesExactlyTheWorkspaceItDeclares) {
 }
 
 TEST_P(Conformance, PerformsTheFlopsItDeclares) {
+  SKIP_UNDER_THREAD_SANITIZER();
   for (int threads : {1, 2}) {
     for_each_supported([&](const ParamValues& params, const Problem& problem) {
       const kernels::ScopedOpCount count;
@@ -145,6 +157,7 @@ TEST_P(Conformance, IsBitForBitRepeatableAndAgreesAcrossThreads) {
 
 /// Logits of standard deviation 30: up to about 100 in size, nearly one-hot weights.
 TEST_P(Conformance, HoldsForLargeLogits) {
+  SKIP_UNDER_THREAD_SANITIZER();
   for (const Problem& problem : all_problems()) {
     const ParamValues params = params_of(variant());
     if (problem.scale || variant().refusal(problem, params)) continue;
@@ -155,6 +168,7 @@ TEST_P(Conformance, HoldsForLargeLogits) {
 }
 
 TEST_P(Conformance, HoldsForDenormalAndEqualInputs) {
+  SKIP_UNDER_THREAD_SANITIZER();
   for (const Problem& problem : all_problems()) {
     const ParamValues params = params_of(variant());
     if (problem.scale || variant().refusal(problem, params)) continue;
