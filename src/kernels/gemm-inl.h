@@ -43,6 +43,13 @@ constexpr int kGemmVectors = 4;
 constexpr int kGemmVectors = 2;
 #endif
 
+/// Groups of columns that a register tile is as wide as, the last one perhaps narrower.
+HWY_INLINE std::ptrdiff_t gemm_column_groups(std::ptrdiff_t columns) {
+  const std::ptrdiff_t wide =
+      kGemmVectors * static_cast<std::ptrdiff_t>(hn::Lanes(hn::ScalableTag<float>()));
+  return (columns + wide - 1) / wide;
+}
+
 /// One register tile. b, c and factor are aligned to the vector size in every row.
 template <int R, int V, ALayout layout>
 HWY_NOINLINE void gemm_tile(std::ptrdiff_t depth, const float* HWY_RESTRICT a, std::ptrdiff_t lda,
@@ -117,7 +124,7 @@ HWY_INLINE void gemm_rows(std::ptrdiff_t rows, std::ptrdiff_t depth, const float
 
 /// C[rows][columns] (+)= A[rows][depth] B[depth][columns]. `columns` is a multiple of the vector
 /// length, or padded to one: whole vectors of B, C and factor are read and written. `upcoming`
-/// takes a step per register tile, over the first columns.
+/// takes a step per register tile, over the first columns or over all of them, as it says.
 template <ALayout layout>
 HWY_INLINE void gemm(std::ptrdiff_t rows, std::ptrdiff_t columns, std::ptrdiff_t depth,
                      const float* a, std::ptrdiff_t lda, const float* b, std::ptrdiff_t ldb,
@@ -129,22 +136,27 @@ HWY_INLINE void gemm(std::ptrdiff_t rows, std::ptrdiff_t columns, std::ptrdiff_t
   // Only Old::rescale reads the factors; any valid address will do for the others.
   const float* factors = factor == nullptr ? b : factor;
   const auto factor_at = [&] { return factors + at; };
+  const auto first_columns_done = [&] {
+    if (upcoming != nullptr && upcoming->takers() == Upcoming::Takers::first_columns) {
+      upcoming = nullptr;
+    }
+  };
   for (; at + kGemmVectors * lanes <= columns; at += kGemmVectors * lanes) {
     gemm_rows<kGemmVectors, layout>(rows, depth, a, lda, b + at, ldb, c + at, ldc, old, factor_at(),
                                     upcoming);
-    upcoming = nullptr;
+    first_columns_done();
   }
   if constexpr (kGemmVectors == 4) {
     if (columns - at > lanes) {
       gemm_rows<2, layout>(rows, depth, a, lda, b + at, ldb, c + at, ldc, old, factor_at(),
                            upcoming);
-      upcoming = nullptr;
+      first_columns_done();
       at += 2 * lanes;
     }
   }
   for (; at < columns; at += lanes) {
     gemm_rows<1, layout>(rows, depth, a, lda, b + at, ldb, c + at, ldc, old, factor_at(), upcoming);
-    upcoming = nullptr;
+    first_columns_done();
   }
 }
 

@@ -230,22 +230,31 @@ void store_result(const TileJob& job, const TileBuffers& t) {
 /// they compute one.
 constexpr std::ptrdiff_t kFewColumns = 32;
 constexpr std::int64_t kManyKeys = std::int64_t{8} * kKeyBlock;
+/// With AVX2, full tiles that read more than this ask as well: the rows of a block arrive during a
+/// quarter of its products, those of the first columns, and beyond the share of the last-level
+/// cache that one process gets they arrive late. AVX-512 reads them during all of its products.
+constexpr std::int64_t kFarRowBytes = std::int64_t{6} << 20;
+constexpr bool kFullTilesAsk = HWY_TARGET > HWY_AVX3;
 
 bool asks_for_blocks(const TileJob& job, std::ptrdiff_t columns) {
-  if (!job.far || columns > kFewColumns) return false;
+  if (!job.far) return false;
   std::int64_t keys = 0;
   for (const KeyRun& run : *job.runs) keys += run.end - run.begin;
-  return keys > kManyKeys;
+  if (columns <= kFewColumns) return keys > kManyKeys;
+  return kFullTilesAsk &&
+         keys * (job.dim_qk + job.dim_v) * static_cast<std::int64_t>(sizeof(float)) > kFarRowBytes;
 }
 
 /// Asks for the rows of `next` during the products of `now`.
-void ask_for(const TileJob& job, const KeyBlock& next, const KeyBlock& now, Upcoming& upcoming) {
+void ask_for(const TileJob& job, const KeyBlock& next, const KeyBlock& now, std::ptrdiff_t columns,
+             Upcoming& upcoming) {
   upcoming.clear();
   const SourceRows& source = job.sources[static_cast<std::size_t>(next.source)];
   const std::int64_t keys = next.end - next.begin;
   upcoming.add_rows(source.k + next.begin * source.k_stride, source.k_stride, keys, job.dim_qk);
   upcoming.add_rows(source.v + next.begin * source.v_stride, source.v_stride, keys, job.dim_v);
-  upcoming.spread_over((now.end - now.begin + job.dim_v) / kGemmRows);
+  upcoming.spread_over((now.end - now.begin + job.dim_v) / kGemmRows * gemm_column_groups(columns),
+                       Upcoming::Takers::all_columns);
 }
 
 void run_tile_target(TileJob& job) {
@@ -267,7 +276,7 @@ void run_tile_target(TileJob& job) {
   KeyBlock block, next;
   for (bool more = blocks.next(block); more; block = next, first = false) {
     more = blocks.next(next);
-    if (asks && more) ask_for(job, next, block, next_block);
+    if (asks && more) ask_for(job, next, block, t.columns, next_block);
     key_block(job, t, shaped, block, first, asks && more ? &next_block : job.upcoming);
   }
   if (first) std::fill_n(t.acc, job.dim_v * kLanes, 0.0F);

@@ -40,10 +40,15 @@ class Upcoming {
   }
   /// Lines added.
   std::int64_t lines() const { return lines_; }
+  /// Which register tiles of a product take a step: those of its first columns, whose number is the
+  /// same with every instruction set, or all.
+  enum class Takers { first_columns, all_columns };
   /// Divides what was added over `steps` calls of step().
-  void spread_over(std::int64_t steps) {
+  void spread_over(std::int64_t steps, Takers takers = Takers::first_columns) {
     lines_per_step_ = steps > 0 ? (lines_ + steps - 1) / steps : lines_;
+    takers_ = takers;
   }
+  Takers takers() const { return takers_; }
 
   /// Asks for this step's lines.
   void step() {
@@ -65,6 +70,7 @@ class Upcoming {
   std::size_t span_ = 0;
   std::int64_t lines_ = 0;
   std::int64_t lines_per_step_ = 0;
+  Takers takers_ = Takers::first_columns;
 };
 
 /// Rows that the step after this one reads, fetched row by row meanwhile.
