@@ -23,8 +23,8 @@ kernels::GlobalWindow pattern_of(const ParamValues& params) {
   kernels::GlobalWindow pattern{params.integer("window"), params.integer("dilation"),
                                 params.integer_list("global")};
   std::ranges::sort(pattern.globals);
-  const auto repeats = std::ranges::unique(pattern.globals);
-  pattern.globals.erase(repeats.begin(), repeats.end());
+  pattern.globals.erase(std::unique(pattern.globals.begin(), pattern.globals.end()),
+                        pattern.globals.end());
   return pattern;
 }
 

@@ -165,8 +165,7 @@ BlockRows make_block_rows(const Problem& problem, std::int64_t block, const Colu
     columns.clear();
     columns_of(r, columns);
     std::ranges::sort(columns);
-    const auto repeats = std::ranges::unique(columns);
-    columns.erase(repeats.begin(), repeats.end());
+    columns.erase(std::unique(columns.begin(), columns.end()), columns.end());
     std::ranges::copy_if(columns, std::back_inserter(rows.columns),
                          [&](std::int64_t column) { return column >= 0 && column < count; });
     rows.begin.push_back(static_cast<std::int64_t>(rows.columns.size()));
