@@ -66,15 +66,15 @@ const std::vector<Problem>& all_problems() {
   return all;
 }
 
-/// ThreadSanitizer slows the grid down by a factor of fifty; what runs on one thread, or repeats
-/// what another suite here runs on two, has nothing to show it.
+/// Under ThreadSanitizer one variant's grid takes minutes; a suite that runs on one thread, or
+/// repeats what another one here runs on two, has nothing to show it.
 #if defined(__SANITIZE_THREAD__)
 constexpr bool kThreadSanitizer = true;
 #else
 constexpr bool kThreadSanitizer = false;
 #endif
 #define SKIP_UNDER_THREAD_SANITIZER() \
-  if (kThreadSanitizer) GTEST_SKIP() << "no threads here for ThreadSanitizer to watch"
+  if (kThreadSanitizer) GTEST_SKIP() << "another suite shows ThreadSanitizer these threads"
 
 bool is_crossed(const Problem& problem) {
   const bool scored =

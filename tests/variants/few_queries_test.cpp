@@ -75,12 +75,14 @@ TEST_P(FewQueries, ManyBlocksInOneStep) {
 }
 
 /// Few lanes over keys from beyond the caches ask for the next block of keys while they compute
-/// one.
+/// one; with AVX2 full tiles of 64 do as well.
 TEST_P(FewQueries, FarKeysOfWideTiles) {
-  for (const int threads : {1, 3}) {
-    Problem p = decoding(12, 13000, 64, 72);
-    p.key_lengths = {12345};
-    expect_close("flash", p, {}, threads);
+  for (const std::int64_t lanes : {12, 24, 64}) {
+    for (const int threads : {1, 3}) {
+      Problem p = decoding(lanes, 13000, 64, 72);
+      p.key_lengths = {12345};
+      expect_close("flash", p, {}, threads);
+    }
   }
 }
 
