@@ -1,22 +1,31 @@
 #include "kernels/scored_softmax_tiles.h"
 
+#include <algorithm>
+
 namespace attnbench::kernels {
+
+void add_lane(const Problem& p, ConstTensorView q, TensorView out, std::int64_t lane,
+              LaneTile& tile) {
+  const std::int64_t b = tile.queries.batch, i = lane / p.group();
+  const std::int64_t h = tile.kv_head * p.group() + lane % p.group();
+  const int at = tile.queries.lanes++;
+  tile.queries.position[at] = tile.queries.query[at] = i;
+  tile.queries.head[at] = h;
+  tile.q_rows[at] = q.row(b, h, i);
+  tile.out_rows[at] = out.row(b, h, i);
+  tile.row[at] = (b * p.heads_q + h) * p.seq_q + i;
+}
 
 void for_each_lane_tile(const Problem& p, int width, ConstTensorView q, TensorView out,
                         Executor& executor, const std::function<void(LaneTile&, int slot)>& body) {
   const std::int64_t tiles = tile_count(p, width);
   executor.parallel_for(p.batch * p.heads_kv * tiles, [&](std::int64_t index, int slot) {
     const std::int64_t tile = tiles - 1 - index % tiles;
-    const std::int64_t b = index / tiles / p.heads_kv;
     LaneTile work;
+    work.queries.batch = index / tiles / p.heads_kv;
     work.kv_head = index / tiles % p.heads_kv;
-    tile_lanes(p, width, tile, b, work.kv_head, work.queries);
-    for (int lane = 0; lane < work.queries.lanes; ++lane) {
-      const std::int64_t h = work.queries.head[lane], i = work.queries.query[lane];
-      work.q_rows[lane] = q.row(b, h, i);
-      work.out_rows[lane] = out.row(b, h, i);
-      work.row[lane] = (b * p.heads_q + h) * p.seq_q + i;
-    }
+    const std::int64_t end = std::min((tile + 1) * width, p.seq_q * p.group());
+    for (std::int64_t lane = tile * width; lane < end; ++lane) add_lane(p, q, out, lane, work);
     body(work, slot);
   });
 }

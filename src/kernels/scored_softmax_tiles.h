@@ -45,6 +45,10 @@ class ProblemShaping {
   std::shared_ptr<const AttentionMask> mask_;
 };
 
+/// Adds the next lane to a tile of a head of keys: query `lane` / group, head `lane` % group.
+void add_lane(const Problem& problem, ConstTensorView q, TensorView out, std::int64_t lane,
+              LaneTile& tile);
+
 /// Calls body(tile, slot) for every tile of `width` lanes, shared out among the threads: head by
 /// head, within a head from the last tile, which under a causal mask is the longest.
 void for_each_lane_tile(const Problem& problem, int width, ConstTensorView q, TensorView out,

@@ -11,7 +11,7 @@
 
 namespace attnbench::kernels {
 
-/// Queries whose positions are predicted together.
+/// Queries whose windows are weighed together.
 constexpr int kPredictedQueries = 32;
 
 struct MonotonicTile {
@@ -31,23 +31,36 @@ struct MonotonicTile {
 std::size_t monotonic_floats(const Problem& problem);
 void run_monotonic_tile(const MonotonicTile& job);
 
-struct PredictiveTile {
-  const Problem& problem;
-  const LaneTile& tile;  ///< At most kPredictedQueries lanes.
+/// Queries of one head whose positions are predicted before their windows are visited in the order
+/// of the keys: neighbours in that order share most of their keys.
+constexpr int kPredictedBlock = 2048;
+
+struct PredictionJob {
   const PositionNetwork& network;
+  const float* const* q_rows = nullptr;
+  int queries = 0;
+  std::int64_t keys = 0;        ///< Nk
+  double* positions = nullptr;  ///< Of every query, with room for whole vectors.
+  double* scratch = nullptr;    ///< prediction_doubles()
+};
+std::size_t prediction_doubles(std::int64_t dim, std::int64_t padded_hidden);
+void predict_positions(const PredictionJob& job);
+
+struct PredictedTile {
+  const Problem& problem;
+  const LaneTile& tile;  ///< At most kPredictedQueries lanes, of any queries of a head.
   LogitShaping shaping;
   std::int64_t window = 0;
+  const double* positions = nullptr;  ///< Of every lane.
   const float* k = nullptr;
   std::int64_t k_stride = 0;
   const float* v = nullptr;
   std::int64_t v_stride = 0;
-  float* scratch = nullptr;  ///< predictive_floats(), 64-byte aligned.
+  float* scratch = nullptr;      ///< kPredictedQueries times window_floats(), 64-byte aligned.
+  Upcoming* upcoming = nullptr;  ///< Fetched meanwhile, in two steps a lane, or null.
 };
 /// Floats of one query's weights: a window of keys, padded to whole vectors.
 std::int64_t window_floats(const Problem& problem, std::int64_t window);
-/// Floats that hold 4 queries in float64.
-std::int64_t wide_query_floats(const Problem& problem);
-std::size_t predictive_floats(const Problem& problem, std::int64_t window);
-void run_predictive_tile(const PredictiveTile& job);
+void run_predicted_tile(const PredictedTile& job);
 
 }  // namespace attnbench::kernels
