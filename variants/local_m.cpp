@@ -25,16 +25,19 @@ namespace {
 
 class LocalMPlan final : public Plan {
  public:
-  LocalMPlan(const Problem& problem, std::int64_t window) : problem_(problem), window_(window) {}
+  LocalMPlan(const Problem& problem, std::int64_t window)
+      : problem_(problem), window_(window), gaussian_(problem, window) {}
 
   void run(const Inputs& inputs, TensorView output, Workspace& workspace,
            Executor& executor) override {
-    kernels::monotonic_window_attention(problem_, window_, inputs, output, workspace, executor);
+    kernels::monotonic_window_attention(problem_, window_, gaussian_, inputs, output, workspace,
+                                        executor);
   }
 
  private:
   Problem problem_;
   std::int64_t window_;
+  kernels::GaussianTable gaussian_;
 };
 
 class LocalM final : public Variant {

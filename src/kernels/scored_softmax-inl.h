@@ -40,7 +40,8 @@ HWY_INLINE std::ptrdiff_t padded_lanes(int lanes) {
   return (lanes + vector - 1) / vector * vector;
 }
 
-/// Lays a tile out from `scratch` on, (kKeyBlock + Dv + 3) * 64 floats, and clears its state.
+/// Lays a tile out from `scratch` on, (kKeyBlock + Dv + 3) * 64 floats, and clears its state; `acc`
+/// is left as it is.
 HWY_INLINE OnlineTile start_tile(float* scratch, std::int64_t dim_v, int lanes) {
   OnlineTile t{};
   t.scores = scratch;
@@ -49,7 +50,6 @@ HWY_INLINE OnlineTile start_tile(float* scratch, std::int64_t dim_v, int lanes) 
   t.sum = t.maximum + kLaneStride;
   t.factor = t.sum + kLaneStride;
   t.columns = padded_lanes(lanes);
-  std::fill_n(t.acc, dim_v * kLaneStride, 0.0F);
   std::fill_n(t.maximum, kLaneStride, -std::numeric_limits<float>::infinity());
   std::fill_n(t.sum, kLaneStride, 0.0F);
   return t;
@@ -76,10 +76,21 @@ HWY_INLINE void apply_mask(float* scores, std::ptrdiff_t keys, const std::uint64
   }
 }
 
+/// Leaves weights as they are.
+struct Unweighted {
+  template <class D, class V>
+  HWY_INLINE V operator()(D, std::ptrdiff_t, std::ptrdiff_t, V weight) const {
+    return weight;
+  }
+};
+
 /// Turns the scores of V vectors of columns into weights, in place, and updates maximum, sum and
-/// the factor by which what was accumulated before is to shrink.
-template <int V>
-HWY_INLINE void softmax_vectors(const OnlineTile& t, std::ptrdiff_t keys, std::ptrdiff_t column) {
+/// the factor by which what was accumulated before is to shrink. Bit `lane` of mask[j] lets the
+/// lane read key j (`masked`). What is left of a weight that the sum has counted is weigh(d, key,
+/// column, weight).
+template <int V, bool masked, class Weigh>
+HWY_INLINE void softmax_vectors(const OnlineTile& t, std::ptrdiff_t keys, std::ptrdiff_t column,
+                                const std::uint64_t* mask, const Weigh& weigh) {
   const hn::ScalableTag<float> d;
   using Vec = hn::Vec<decltype(d)>;
   const auto lanes = static_cast<std::ptrdiff_t>(hn::Lanes(d));
@@ -90,8 +101,13 @@ HWY_INLINE void softmax_vectors(const OnlineTile& t, std::ptrdiff_t keys, std::p
   for (std::ptrdiff_t j = 0; j < keys; ++j) {
 #pragma GCC unroll 4
     for (int v = 0; v < V; ++v) {
-      maximum[v] =
-          hn::Max(maximum[v], hn::Load(d, t.scores + j * kLaneStride + column + v * lanes));
+      float* at = t.scores + j * kLaneStride + column + v * lanes;
+      Vec score = hn::Load(d, at);
+      if constexpr (masked) {
+        score = hn::IfThenElse(lanes_of(d, mask[j], column + v * lanes), score, none);
+        hn::Store(score, d, at);
+      }
+      maximum[v] = hn::Max(maximum[v], score);
     }
   }
 #pragma GCC unroll 4
@@ -110,7 +126,7 @@ HWY_INLINE void softmax_vectors(const OnlineTile& t, std::ptrdiff_t keys, std::p
 #pragma GCC unroll 4
     for (int v = 0; v < V; ++v) {
       const Vec p = exp2_nonpositive(d, hn::Sub(hn::Load(d, row + v * lanes), maximum[v]));
-      hn::Store(p, d, row + v * lanes);
+      hn::Store(weigh(d, j, column + v * lanes, p), d, row + v * lanes);
       sum[v] = hn::Add(sum[v], p);
     }
   }
@@ -119,12 +135,16 @@ HWY_INLINE void softmax_vectors(const OnlineTile& t, std::ptrdiff_t keys, std::p
 }
 
 /// All columns of the tile.
-HWY_INLINE void softmax_columns(const OnlineTile& t, std::ptrdiff_t keys) {
+template <bool masked = false, class Weigh = Unweighted>
+HWY_INLINE void softmax_columns(const OnlineTile& t, std::ptrdiff_t keys,
+                                const std::uint64_t* mask = nullptr, const Weigh& weigh = {}) {
   const hn::ScalableTag<float> d;
   const auto lanes = static_cast<std::ptrdiff_t>(hn::Lanes(d));
   std::ptrdiff_t at = 0;
-  for (; at + 2 * lanes <= t.columns; at += 2 * lanes) softmax_vectors<2>(t, keys, at);
-  for (; at < t.columns; at += lanes) softmax_vectors<1>(t, keys, at);
+  for (; at + 2 * lanes <= t.columns; at += 2 * lanes) {
+    softmax_vectors<2, masked>(t, keys, at, mask, weigh);
+  }
+  for (; at < t.columns; at += lanes) softmax_vectors<1, masked>(t, keys, at, mask, weigh);
 }
 
 /// Values of one (batch row, key-value head).
@@ -135,14 +155,15 @@ struct ValueRows {
 };
 
 /// Calls score(begin, keys) for every block of keys that the tile visits, which fills t.scores, and
-/// weigh(begin, keys) once these have become softmax weights, which may change them; adds the
-/// weighted values to t.acc.
+/// adds the weighted values to t.acc; weigh(begin) is what softmax_vectors() does to the weights of
+/// the block that begins there.
 template <class Score, class Weigh>
 HWY_INLINE void online_softmax(const TileQueries& queries, const KeyPattern& pattern,
                                std::vector<KeyRun>& runs, const ValueRows& values,
                                const OnlineTile& t, Score score, Weigh weigh) {
   runs.clear();
   pattern.runs(queries, runs);
+  Old old = Old::overwrite;
   for (const KeyRun& run : runs) {
     for (std::int64_t begin = run.begin; begin < run.end; begin += kKeyBlock) {
       const std::int64_t end = std::min<std::int64_t>(begin + kKeyBlock, run.end);
@@ -151,15 +172,17 @@ HWY_INLINE void online_softmax(const TileQueries& queries, const KeyPattern& pat
       if (run.masked) {
         std::uint64_t mask[kKeyBlock];
         pattern.mask(queries, run.source, begin, end, mask);
-        apply_mask(t.scores, keys, mask, t.columns);
+        softmax_columns<true>(t, keys, mask, weigh(begin));
+      } else {
+        softmax_columns<false>(t, keys, nullptr, weigh(begin));
       }
-      softmax_columns(t, keys);
-      weigh(begin, keys);
       gemm<ALayout::col_major>(values.dim, t.columns, keys, values.v + begin * values.stride,
-                               values.stride, t.scores, kLaneStride, t.acc, kLaneStride,
-                               Old::rescale, t.factor);
+                               values.stride, t.scores, kLaneStride, t.acc, kLaneStride, old,
+                               t.factor);
+      old = Old::rescale;
     }
   }
+  if (old == Old::overwrite) std::fill_n(t.acc, values.dim * kLaneStride, 0.0F);
 }
 
 /// Divides by the sums and writes the output rows; a lane without a key gets zeros.

@@ -212,7 +212,7 @@ void run_tile_target(const PairTile& job) {
               keys * lanes * (ops.exps + 1) + lanes + far_keys * lanes * s.hidden);
   };
   online_softmax(job.tile.queries, job.pattern, job.runs, {job.v, job.v_stride, job.dim_v}, t,
-                 score, [](std::int64_t, std::ptrdiff_t) {});
+                 score, [](std::int64_t) { return Unweighted(); });
   finish_tile(t, job.tile, job.dim_v);
 }
 

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cmath>
 #include <iterator>
 #include <numbers>
 #include <numeric>
@@ -56,7 +57,21 @@ std::size_t prediction_doubles(std::int64_t dim, std::int64_t padded_hidden) {
   return static_cast<std::size_t>(4 * (dim + padded_hidden));
 }
 
-void monotonic_window_attention(const Problem& p, std::int64_t window, const Inputs& inputs,
+GaussianTable::GaussianTable(const Problem& p, std::int64_t window) {
+  // Pairs of a tile that its mask forbids are looked up as well, and lanes that it does not have.
+  const std::int64_t reach = std::min(window, std::max(p.seq_q, p.seq_k)) + 2 * kTileQueries;
+  const std::int64_t group = p.group();
+  zero_ = reach * group;
+  values_.reserve(static_cast<std::size_t>((2 * reach + 1) * group));
+  for (std::int64_t x = -reach; x <= reach; ++x) {
+    const double ratio = 2 * static_cast<double>(x) / static_cast<double>(window);  // x / sigma
+    values_.insert(values_.end(), static_cast<std::size_t>(group),
+                   static_cast<float>(std::exp(-ratio * ratio / 2)));
+  }
+}
+
+void monotonic_window_attention(const Problem& p, std::int64_t window,
+                                const GaussianTable& gaussian, const Inputs& inputs,
                                 TensorView output, Workspace& workspace, Executor& executor) {
   const WindowPattern base = monotonic_pattern(p, window);
   const ProblemPattern pattern(p, base);
@@ -71,7 +86,7 @@ void monotonic_window_attention(const Problem& p, std::int64_t window, const Inp
     const std::int64_t b = tile.queries.batch;
     const auto at = static_cast<std::size_t>(slot);
     if (look_ahead) add_next_tile(p, window, tile, ahead, inputs, output, upcoming[at]);
-    run_monotonic_tile({p, tile, *pattern, shaping.view(), runs[at], window,
+    run_monotonic_tile({p, tile, *pattern, shaping.view(), runs[at], gaussian,
                         inputs.k.row(b, tile.kv_head, 0), inputs.k.stride[2],
                         inputs.v.row(b, tile.kv_head, 0), inputs.v.stride[2], scratch[at],
                         look_ahead ? &upcoming[at] : nullptr});
@@ -286,7 +301,7 @@ WindowWork monotonic_window_work(const Problem& p, std::int64_t window, int thre
   const WindowPattern base = monotonic_pattern(p, window);
   const TileVisits visits = count_visits(p, *ProblemPattern(p, base));
   return {2 * visits.pairs * static_cast<double>(p.dim_qk + p.dim_v),
-          visits.pairs * (2 + LogitTerms(p).exps_per_pair()) + visits.lane_blocks,
+          visits.pairs * (1 + LogitTerms(p).exps_per_pair()) + visits.lane_blocks,
           per_thread(monotonic_floats(p), threads)};
 }
 

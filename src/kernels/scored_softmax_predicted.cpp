@@ -10,7 +10,7 @@
 #include <limits>
 #include <numbers>
 
-#include "kernels/gaussian-inl.h"
+#include "kernels/exp-inl.h"
 #include "kernels/op_count.h"
 #include "kernels/scored_softmax_rows-inl.h"
 #include "kernels/scored_softmax_terms-inl.h"
@@ -22,6 +22,18 @@ namespace attnbench::kernels {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 namespace {
+
+/// c of exp(-x^2 / (2 sigma^2)) = 2^(-c x^2) with sigma = window / 2.
+float gaussian_factor(std::int64_t window) {
+  const auto w = static_cast<double>(window);
+  return static_cast<float>(2 * std::numbers::log2e / (w * w));
+}
+
+/// 2^(-factor distance^2). Type: float32.
+template <class D, class V = hn::Vec<D>>
+HWY_INLINE V gaussian(D d, V distance, V factor) {
+  return exp2_nonpositive(d, hn::Neg(hn::Mul(factor, hn::Mul(distance, distance))));
+}
 
 /// Register tile of the network's product: 4 queries x 4 vectors of hidden units, x 2 where there
 /// are 16 registers.

@@ -10,7 +10,6 @@
 #include <limits>
 #include <numbers>
 
-#include "kernels/gaussian-inl.h"
 #include "kernels/op_count.h"
 #include "kernels/scored_softmax-inl.h"
 #include "kernels/scored_softmax_terms-inl.h"
@@ -22,6 +21,11 @@ namespace attnbench::kernels {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 namespace {
+
+/// Where the table of Gaussians has the tile's first lane, against a key at position 0.
+std::int64_t gaussian_index(const Problem& p, const LaneTile& tile) {
+  return tile.queries.query[0] * p.group() + tile.queries.head[0] - tile.kv_head * p.group();
+}
 
 void monotonic_target(const MonotonicTile& job) {
   const Problem& p = job.problem;
@@ -39,25 +43,16 @@ void monotonic_target(const MonotonicTile& job) {
                              packed, kLaneStride, t.scores, kLaneStride, Old::overwrite, nullptr,
                              job.upcoming);
     terms.shape(begin, keys, t.columns, t.scores);
-    count_ops(keys * lanes * (p.dim_qk + p.dim_v), 2 * keys * lanes + lanes);
+    count_ops(keys * lanes * (p.dim_qk + p.dim_v), keys * lanes + lanes);
   };
-  const auto weigh = [&](std::int64_t begin, std::ptrdiff_t keys) {
-    const hn::ScalableTag<float> d;
-    const auto vector = static_cast<std::ptrdiff_t>(hn::Lanes(d));
-    const auto factor = hn::Set(d, gaussian_factor(job.window));
-    alignas(64) float position[kTileQueries] = {};
-    for (int lane = 0; lane < lanes; ++lane) {
-      position[lane] = static_cast<float>(job.tile.queries.position[lane] + p.diagonal() - begin);
-    }
-    for (std::ptrdiff_t j = 0; j < keys; ++j) {
-      if (job.upcoming != nullptr) job.upcoming->step();
-      for (std::ptrdiff_t at = 0; at < t.columns; at += vector) {
-        float* to = t.scores + j * kLaneStride + at;
-        const auto distance =
-            hn::Sub(hn::Set(d, static_cast<float>(j)), hn::Load(d, position + at));
-        hn::Store(hn::Mul(hn::Load(d, to), gaussian(d, distance, factor)), d, to);
-      }
-    }
+  const std::int64_t first = gaussian_index(p, job.tile);
+  const auto weigh = [&](std::int64_t begin) {
+    const float* table = job.gaussian.at(first - (begin - p.diagonal()) * p.group());
+    return [&job, table, step = p.group()](auto d, std::ptrdiff_t j, std::ptrdiff_t column,
+                                           auto weight) {
+      if (column == 0 && job.upcoming != nullptr) job.upcoming->step();
+      return hn::Mul(weight, hn::LoadU(d, table + column - j * step));
+    };
   };
   online_softmax(job.tile.queries, job.pattern, job.runs, {job.v, job.v_stride, p.dim_v}, t, score,
                  weigh);

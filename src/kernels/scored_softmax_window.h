@@ -16,8 +16,22 @@
 
 namespace attnbench::kernels {
 
+/// exp(-x^2 / (2 sigma^2)) of whole distances x = query - key, once for each query head of a group:
+/// neighbouring lanes of a tile are neighbours here (packed, untimed).
+class GaussianTable {
+ public:
+  GaussianTable(const Problem& problem, std::int64_t window);
+  /// Of distance floor(index / group); as many lanes of a tile may follow.
+  const float* at(std::int64_t index) const { return values_.data() + zero_ + index; }
+
+ private:
+  std::vector<float> values_;
+  std::int64_t zero_ = 0;  // Where distance 0 begins.
+};
+
 /// p = i + Nk - Nq: tiles of queries over their common band of keys.
-void monotonic_window_attention(const Problem& problem, std::int64_t window, const Inputs& inputs,
+void monotonic_window_attention(const Problem& problem, std::int64_t window,
+                                const GaussianTable& gaussian, const Inputs& inputs,
                                 TensorView output, Workspace& workspace, Executor& executor);
 
 /// The network that predicts p = Nk sigmoid(vp . tanh(Wp q)), packed (untimed). In float64: at Nk =

@@ -20,7 +20,7 @@ struct MonotonicTile {
   const KeyPattern& pattern;
   LogitShaping shaping;
   std::vector<KeyRun>& runs;
-  std::int64_t window = 0;
+  const GaussianTable& gaussian;
   const float* k = nullptr;
   std::int64_t k_stride = 0;
   const float* v = nullptr;
