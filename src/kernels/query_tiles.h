@@ -9,6 +9,7 @@
 #include "attention/executor.h"
 #include "attention/problem.h"
 #include "attention/tensor.h"
+#include "kernels/per_thread.h"
 #include "kernels/tiled_softmax.h"
 
 namespace attnbench::kernels {
@@ -80,8 +81,7 @@ void fill_job(const TileCall& call, const HeadIndex& at, std::int64_t begin, int
 /// One tile's scratch for every thread, and its runs.
 class TileScratch {
  public:
-  TileScratch(const Problem& p, int threads, Workspace& workspace)
-      : runs_(static_cast<std::size_t>(threads)) {
+  TileScratch(const Problem& p, int threads, Workspace& workspace) : runs_(threads) {
     for (int slot = 0; slot < threads; ++slot) {
       scratch_.push_back(workspace.take(tile_scratch_floats(p.dim_qk, p.dim_v)));
     }
@@ -94,12 +94,12 @@ class TileScratch {
   /// Lends this slot's storage to a job.
   void lend(int slot, TileJob& job) {
     job.scratch = scratch_[static_cast<std::size_t>(slot)];
-    job.runs = &runs_[static_cast<std::size_t>(slot)];
+    job.runs = &runs_[slot];
   }
 
  private:
   std::vector<float*> scratch_;
-  std::vector<std::vector<KeyRun>> runs_;
+  PerThread<std::vector<KeyRun>> runs_;
 };
 
 /// a / b, rounded down; b > 0.

@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "kernels/masked_pattern.h"
+#include "kernels/per_thread.h"
 #include "kernels/scored_softmax_windows.h"
 #include "kernels/tile_sequence.h"
 
@@ -77,19 +78,19 @@ void monotonic_window_attention(const Problem& p, std::int64_t window,
   const ProblemPattern pattern(p, base);
   const ProblemShaping shaping(p);
   const auto scratch = take_per_thread(workspace, monotonic_floats(p), executor.threads());
-  std::vector<std::vector<KeyRun>> runs(static_cast<std::size_t>(executor.threads()));
-  std::vector<Upcoming> upcoming(static_cast<std::size_t>(executor.threads()));
+  PerThread<std::vector<KeyRun>> runs(executor.threads());
+  PerThread<Upcoming> upcoming(executor.threads());
   const bool look_ahead = p.batch * p.heads_kv * head_bytes(p) > kNearBytes;
   const int width = (*pattern).tile_queries(p.group());
   const std::int64_t ahead = std::max<std::int64_t>(1, width / p.group()) * executor.threads();
   for_each_lane_tile(p, width, inputs.q, output, executor, [&](LaneTile& tile, int slot) {
     const std::int64_t b = tile.queries.batch;
     const auto at = static_cast<std::size_t>(slot);
-    if (look_ahead) add_next_tile(p, window, tile, ahead, inputs, output, upcoming[at]);
-    run_monotonic_tile({p, tile, *pattern, shaping.view(), runs[at], gaussian,
+    if (look_ahead) add_next_tile(p, window, tile, ahead, inputs, output, upcoming[slot]);
+    run_monotonic_tile({p, tile, *pattern, shaping.view(), runs[slot], gaussian,
                         inputs.k.row(b, tile.kv_head, 0), inputs.k.stride[2],
                         inputs.v.row(b, tile.kv_head, 0), inputs.v.stride[2], scratch[at],
-                        look_ahead ? &upcoming[at] : nullptr});
+                        look_ahead ? &upcoming[slot] : nullptr});
   });
 }
 
@@ -281,7 +282,7 @@ void predictive_window_attention(const Problem& p, std::int64_t window,
   const ProblemShaping shaping(p);
   const auto scratch = take_per_thread(
       workspace, PredictionScratch::floats(p, window, network.hidden), executor.threads());
-  std::vector<Upcoming> upcoming(static_cast<std::size_t>(executor.threads()));
+  PerThread<Upcoming> upcoming(executor.threads());
   const bool look_ahead = p.batch * p.heads_kv * head_bytes(p) > kNearBytes;
   const std::int64_t lanes = p.seq_q * p.group();
   const std::int64_t size = predicted_block(p, executor.threads());
@@ -293,7 +294,7 @@ void predictive_window_attention(const Problem& p, std::int64_t window,
                          {p, window, scratch[at]});
     block.run(index / blocks / p.heads_kv, index / blocks % p.heads_kv, begin,
               static_cast<int>(std::min(size, lanes - begin)),
-              look_ahead ? &upcoming[at] : nullptr);
+              look_ahead ? &upcoming[slot] : nullptr);
   });
 }
 

@@ -2,6 +2,7 @@
 #include <numbers>
 
 #include "kernels/masked_pattern.h"
+#include "kernels/per_thread.h"
 #include "kernels/scored_softmax_pairs.h"
 
 namespace attnbench::kernels {
@@ -114,16 +115,15 @@ void pair_score_softmax(const Problem& p, const PairScore& score, const Inputs& 
     project_pair_keys(score, inputs.k.row(b, head % p.heads_kv, begin), inputs.k.stride[2], count,
                       keys + row * score.hidden_stride, reach + row);
   });
-  std::vector<std::vector<KeyRun>> runs(static_cast<std::size_t>(executor.threads()));
+  PerThread<std::vector<KeyRun>> runs(executor.threads());
   for_each_lane_tile(
       p, (*pattern).tile_queries(p.group()), inputs.q, output, executor,
       [&](LaneTile& tile, int slot) {
         const std::int64_t b = tile.queries.batch;
         const std::int64_t row = (b * p.heads_kv + tile.kv_head) * p.seq_k;
-        const auto at = static_cast<std::size_t>(slot);
-        run_pair_tile({score, tile, *pattern, runs[at], keys + row * score.hidden_stride,
+        run_pair_tile({score, tile, *pattern, runs[slot], keys + row * score.hidden_stride,
                        reach + row, inputs.v.row(b, tile.kv_head, 0), inputs.v.stride[2], p.dim_v,
-                       shaping.view(), scratch[at]});
+                       shaping.view(), scratch[static_cast<std::size_t>(slot)]});
       });
 }
 

@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "kernels/masked_pattern.h"
+#include "kernels/per_thread.h"
 #include "kernels/query_tiles.h"
 #include "kernels/residue_class.h"
 #include "kernels/tile_sequence.h"
@@ -226,14 +227,15 @@ void strided_softmax(const Problem& p, const LogitTerms& terms, std::int64_t str
                      const Inputs& inputs, TensorView output, Workspace& workspace,
                      Executor& executor) {
   auto* states = reinterpret_cast<SoftmaxState*>(workspace.take(state_floats(p)));
-  std::vector<ResidueScratch> scratch(static_cast<std::size_t>(executor.threads()));
   const auto keys = static_cast<std::size_t>(class_keys_limit(p, stride));
-  for (ResidueScratch& s : scratch) {
+  PerThread<ResidueScratch> scratch(executor.threads(), [&](int) {
+    ResidueScratch s;
     s.k = workspace.take(keys * static_cast<std::size_t>(p.dim_qk));
     s.v = workspace.take(keys * static_cast<std::size_t>(p.dim_v));
     s.tile = workspace.take(tile_scratch_floats(p.dim_qk, p.dim_v));
     s.band.emplace(s.tile);
-  }
+    return s;
+  });
   const KeySource sources[] = {{inputs.k, inputs.v}};
   const WindowPattern band = band_pattern(p, stride);
   const TiledSoftmaxCall band_call{p,      p.scale_or_default(), sources, band, inputs.q, output,
@@ -245,7 +247,7 @@ void strided_softmax(const Problem& p, const LogitTerms& terms, std::int64_t str
     const bool far = head_bytes(p) > kNearHeadBytes;
     executor.parallel_for(p.batch * p.heads_kv, [&](std::int64_t index, int slot) {
       const HeadIndex at{index / p.heads_kv, index % p.heads_kv};
-      ResidueScratch& mine = scratch[static_cast<std::size_t>(slot)];
+      ResidueScratch& mine = scratch[slot];
       tiled_softmax_head(band_call, at.batch, at.head, *mine.band, far);
       for (std::int64_t r = 0; r < stride; ++r) {
         const ClassIndex next{at, r + 1};
@@ -263,7 +265,7 @@ void strided_softmax(const Problem& p, const LogitTerms& terms, std::int64_t str
   executor.parallel_for(classes, [&](std::int64_t index, int slot) {
     const ClassIndex next = class_at(index + executor.threads());
     run_class(call, class_at(index), index + executor.threads() < classes ? &next : nullptr,
-              scratch[static_cast<std::size_t>(slot)]);
+              scratch[slot]);
   });
 }
 

@@ -5,6 +5,7 @@
 
 #include "kernels/masked_pattern.h"
 #include "kernels/narrow_tile.h"
+#include "kernels/per_thread.h"
 #include "kernels/score_modifier.h"
 #include "kernels/split_keys.h"
 #include "kernels/tile_sequence.h"
@@ -181,10 +182,12 @@ void tiled_softmax(const TiledSoftmaxCall& call, Workspace& workspace, Executor&
     fill_job(run.tiled, width, index / tiles / p.heads_kv, index / tiles % p.heads_kv,
              tiles - 1 - index % tiles, job, sources);
   };
-  std::vector<TileSequence> sequences(run.scratch.begin(), run.scratch.end());
+  PerThread<TileSequence> sequences(executor.threads(), [&](int slot) {
+    return TileSequence(run.scratch[static_cast<std::size_t>(slot)]);
+  });
   executor.parallel_for(all, [&](std::int64_t index, int slot) {
     const std::int64_t next = index + executor.threads();
-    sequences[static_cast<std::size_t>(slot)].run(
+    sequences[slot].run(
         index, run.tiled.bytes > kNearBytes && next < all ? next : TileSequence::kNone, fill);
   });
 }
