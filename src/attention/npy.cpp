@@ -135,8 +135,13 @@ class HeaderParser {
 Result<Header> read_header(const std::string& path, std::ifstream& file) {
   std::array<unsigned char, 8> start{};
   file.read(reinterpret_cast<char*>(start.data()), start.size());
-  if (!file || std::memcmp(start.data(), kMagic.data(), kMagic.size()) != 0) {
+  const auto got = static_cast<std::size_t>(file.gcount());
+  if (got == 0 || std::memcmp(start.data(), kMagic.data(), std::min(got, kMagic.size())) != 0) {
     return io_error(path + ": not an .npy file (it does not start with \\x93NUMPY)");
+  }
+  if (got < start.size()) {
+    return io_error(fmt::format("{}: truncated: {} of the {} bytes that an .npy file begins with",
+                                path, got, start.size()));
   }
   const int major = start[6];
   if (major < 1 || major > 3) {

@@ -65,6 +65,21 @@ std::string default_folder(const SweepConfig& config, const std::string& file) {
   return "results/" + utc_now_compact() + "-" + name;
 }
 
+/// Makes a folder that nobody else has: `wanted`, or wanted-2, wanted-3, ... where runs began in
+/// the same second. `wanted` where none can be made, for its error.
+std::string claim_folder(const std::string& wanted) {
+  constexpr int kMostRuns = 1000;
+  std::error_code code;
+  std::filesystem::create_directories(std::filesystem::path(wanted).parent_path(), code);
+  std::string folder = wanted;
+  for (int n = 2; n <= kMostRuns; ++n) {
+    if (std::filesystem::create_directory(folder, code)) return folder;
+    if (code) break;
+    folder = fmt::format("{}-{}", wanted, n);
+  }
+  return wanted;
+}
+
 class RunCommand final : public Command {
  public:
   void declare(CLI::App& app) override;
@@ -134,7 +149,7 @@ ExitCode RunCommand::execute(const Context& context) {
   if (const Status status = kernels::select_isa(config->isa); !status) {
     return fail(context, status.error(), help);
   }
-  const auto chosen = settings(context, *config);
+  auto chosen = settings(context, *config);
   if (!chosen) return fail(context, chosen.error(), help);
   const measure::Machine machine = measure::read_machine();
   auto captures = load_captures(config->input);
@@ -149,9 +164,12 @@ ExitCode RunCommand::execute(const Context& context) {
   }
   session.measure_ceilings(dry_run_);
   const SweepPlan plan = session.plan();
-  if (!dry_run_) return session.run(plan, *chosen);
-  context.out << format_plan(plan);
-  return ExitCode::good;
+  if (dry_run_) {
+    context.out << format_plan(plan);
+    return ExitCode::good;
+  }
+  if (out_.empty()) chosen->folder = claim_folder(chosen->folder);
+  return session.run(plan, *chosen);
 }
 
 }  // namespace

@@ -112,6 +112,7 @@ HWY_AFTER_NAMESPACE();
 #include "kernels/materialised_softmax.h"
 #include "kernels/onednn_gemm.h"
 #include "kernels/op_count.h"
+#include "kernels/per_thread.h"
 #include "kernels/score_modifier.h"
 
 namespace attnbench::kernels {
@@ -210,8 +211,7 @@ float softmax_row(float* scores, std::int64_t allowed, std::int64_t keys, float 
 }
 
 std::int64_t heads_in_flight(const Problem& p, int threads) {
-  const std::int64_t heads = p.batch * p.heads_q;
-  return heads % threads == 0 || heads >= std::int64_t{8} * threads ? threads : 1;
+  return heads_fill_threads(p.batch * p.heads_q, threads) ? threads : 1;
 }
 
 std::size_t materialised_softmax_workspace_bytes(const Problem& p, int threads) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <utility>
 #include <vector>
 
@@ -29,5 +30,11 @@ class PerThread {
   };
   std::vector<Slot> slots_;
 };
+
+/// Whether threads that take one whole head each have work until the end: what a head needs then
+/// stays on one core.
+constexpr bool heads_fill_threads(std::int64_t heads, int threads) {
+  return heads % threads == 0 || heads >= std::int64_t{8} * threads;
+}
 
 }  // namespace attnbench::kernels

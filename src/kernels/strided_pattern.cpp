@@ -130,8 +130,7 @@ void run_class(const ResidueCall& call, const ClassIndex& index, const ClassInde
 /// Whether threads take whole heads: a row's band and residue phases then run on one core, and its
 /// unnormalised output never crosses from one core's cache to another's.
 bool heads_per_thread(const Problem& p, int threads) {
-  const std::int64_t heads = p.batch * p.heads_kv;
-  return heads % threads == 0 || heads >= std::int64_t{8} * threads;
+  return heads_fill_threads(p.batch * p.heads_kv, threads);
 }
 
 std::size_t state_floats(const Problem& p) {

@@ -170,6 +170,8 @@ TEST_F(NpyTest, DamagedAndForeignFilesAreRefused) {
   EXPECT_NE(message(read_npy(path("absent.npy"))).find("cannot be read"), std::string::npos);
   EXPECT_NE(message(read_npy(folder_.string())).find("is a directory"), std::string::npos);
   EXPECT_NE(message(read_npy(raw(""))).find("not an .npy file"), std::string::npos);
+  EXPECT_NE(message(read_npy(raw("\x93NUMP"))).find("truncated: 5 of the 8 bytes"),
+            std::string::npos);
   EXPECT_NE(message(read_npy(raw("PK\x03\x04 a zip, as .npz is"))).find("not an .npy file"),
             std::string::npos);
   EXPECT_NE(

@@ -152,6 +152,15 @@ def test_the_default_folder_is_named_by_time_and_title(run):
     assert folder.name.endswith("-tiny_sweep") and (folder / "summary.csv").is_file()
 
 
+def test_runs_that_begin_in_the_same_second_have_folders_of_their_own(run):
+    begun = [run.start("run", "--variants", "flash", *TINY) for _ in range(3)]
+    for process in begun:
+        stderr = process.communicate(timeout=120)[1]
+        assert process.returncode == 0, stderr
+    folders = list((run.folder / "results").iterdir())
+    assert len(folders) == 3 and all((folder / "summary.csv").is_file() for folder in folders)
+
+
 def test_memory_limit_skips_with_both_figures(run):
     run("run", "--variants", "full,flash", "--heads", "1", "--seq", "64,2048", "--threads", "1",
         "--budget", "60s", "--target-ci", "90%", "--memory-limit", "8MiB", "--out", "out", code=0)
