@@ -60,7 +60,8 @@ std::size_t prediction_doubles(std::int64_t dim, std::int64_t padded_hidden) {
 
 GaussianTable::GaussianTable(const Problem& p, std::int64_t window) {
   // Pairs of a tile that its mask forbids are looked up as well, and lanes that it does not have.
-  const std::int64_t reach = std::min(window, std::max(p.seq_q, p.seq_k)) + 2 * kTileQueries;
+  const std::int64_t reach =
+      std::min(window, std::max(p.seq_q, p.seq_k)) + std::int64_t{2} * kTileQueries;
   const std::int64_t group = p.group();
   zero_ = reach * group;
   values_.reserve(static_cast<std::size_t>((2 * reach + 1) * group));
@@ -121,12 +122,12 @@ namespace {
 struct PredictionScratch {
   PredictionScratch(const Problem& p, std::int64_t window, float* block)
       : positions(reinterpret_cast<double*>(block)),
-        weights(block + 2 * kPredictedBlock),
+        weights(block + std::ptrdiff_t{2} * kPredictedBlock),
         order(reinterpret_cast<std::int32_t*>(weights +
                                               window_floats(p, window) * kPredictedQueries)),
         network(reinterpret_cast<double*>(order + kPredictedBlock)) {}
   static std::size_t floats(const Problem& p, std::int64_t window, std::int64_t hidden) {
-    return static_cast<std::size_t>(3 * kPredictedBlock +
+    return static_cast<std::size_t>(std::int64_t{3} * kPredictedBlock +
                                     window_floats(p, window) * kPredictedQueries) +
            2 * prediction_doubles(p.dim_qk, padded_units(hidden));
   }
@@ -214,6 +215,7 @@ class PredictedBlock {
   }
 
  private:
+  static constexpr std::int64_t kMostFloatsAhead = std::int64_t{1} << 15;  // 128 KiB.
   struct Tile {
     LaneTile lanes;
     double positions[kPredictedQueries];
@@ -251,18 +253,18 @@ class PredictedBlock {
     const TileQueries& queries = next.lanes.queries;
     const Reach after = reach(next);
     const std::int64_t begin = std::max(after.begin, reach(now).end);
-    // Of windows that lie far apart, most of the keys between are not read.
-    if (after.end - begin <= kPredictedQueries * (2 * window_ + 1)) {
-      const Rows k = keys(queries.batch, next.lanes.kv_head);
-      const Rows v = values(queries.batch, next.lanes.kv_head);
-      upcoming.add_rows(k.first + begin * k.stride, k.stride, after.end - begin, problem_.dim_qk);
-      upcoming.add_rows(v.first + begin * v.stride, v.stride, after.end - begin, problem_.dim_v);
-    }
+    // No more than the second-level cache keeps until then.
+    const std::int64_t count =
+        std::min(after.end - begin, kMostFloatsAhead / (problem_.dim_qk + problem_.dim_v));
+    const Rows k = keys(queries.batch, next.lanes.kv_head);
+    const Rows v = values(queries.batch, next.lanes.kv_head);
+    upcoming.add_rows(k.first + begin * k.stride, k.stride, count, problem_.dim_qk);
+    upcoming.add_rows(v.first + begin * v.stride, v.stride, count, problem_.dim_v);
     for (int lane = 0; lane < queries.lanes; ++lane) {
       upcoming.add(next.lanes.q_rows[lane], problem_.dim_qk);
       upcoming.add(next.lanes.out_rows[lane], problem_.dim_v);
     }
-    upcoming.spread_over(2 * now.lanes.queries.lanes);
+    upcoming.spread_over(std::int64_t{2} * now.lanes.queries.lanes);
   }
 
   const Problem& problem_;

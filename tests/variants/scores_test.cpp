@@ -2,6 +2,8 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <string>
+#include <utility>
 
 #include "conformance.h"
 #include "kernels/op_count.h"
@@ -337,6 +339,26 @@ TEST(LocalM, EqualKeysByHand) {
   const double one = std::exp(-0.5), two = std::exp(-2.0);
   EXPECT_NEAR(out[2], (1 + 2 * one + 2 * two) / 5, 1e-6);
   EXPECT_NEAR(out[0], (1 + one + two) / 3, 1e-6);
+}
+
+/// Distances up to the longer sequence, lanes of a tile that belong to several heads, and windows
+/// that end anywhere in a tile.
+TEST(LocalM, LooksUpEveryDistance) {
+  for (const auto& [seq_q, seq_k] : {std::pair{70, 200}, std::pair{200, 70}}) {
+    for (const std::string window : {"1", "33", "1000000000"}) {
+      Problem p;
+      p.heads_q = 3;
+      p.heads_kv = 1;
+      p.seq_q = seq_q;
+      p.seq_k = seq_k;
+      p.dim_qk = p.dim_v = 8;
+      p.mode = Mode::cross;
+      const VariantRun run =
+          run_variant(named("local-m"), p, params_of(named("local-m"), {{"window", window}}));
+      EXPECT_LE(definition_error(named("local-m"), run), 2e-6)
+          << seq_q << " x " << seq_k << ", " << window;
+    }
+  }
 }
 
 /// vp = 0 predicts Nk / 2 = 2 for every query: keys 1 to 3, sigma = 1/2.
