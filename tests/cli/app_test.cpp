@@ -137,7 +137,7 @@ TEST_F(AppTest, NothingRunnableIsAUsageError) {
 TEST_F(AppTest, ARunWithAFailedVerificationExitsWithOneAndKeepsItsRow) {
   registry_.add(std::make_unique<FakeVariant>("wrong", 1.01F));
   EXPECT_EQ(run({"run", "--seq", "8", "--dim", "4", "--heads", "1", "--threads", "1", "--budget",
-                 "1s", "--max-samples", "3", "--out", path("r")}),
+                 "10m", "--max-samples", "3", "--out", path("r")}),
             1)
       << err_.str();
   std::ifstream summary(path("r/summary.csv"));

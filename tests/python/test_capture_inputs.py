@@ -126,7 +126,7 @@ def test_verify_and_toml_and_resume(run):
     assert "file:cap#" in done.stdout
     (run.folder / "s.toml").write_text(
         'variants = "flash"\nseq = 16\nthreads = 1\ninput = ["file:cap", "gaussian"]\n'
-        'heads = 2\ndim = 8\nmax-samples = 3\nbudget = "2s"\n')
+        'heads = 2\ndim = 8\nmax-samples = 3\nbudget = "10m"\n')
     run("run", "s.toml", "--out", "out", code=0)
     run("run", "s.toml", "--out", "out", "--resume", code=0)
     assert len(rows(run.folder / "out")) == 2

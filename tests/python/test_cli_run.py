@@ -146,7 +146,7 @@ def test_formats(run):
 
 def test_the_default_folder_is_named_by_time_and_title(run):
     (run.folder / "tiny sweep.toml").write_text('variants = "flash"\nheads = 1\nseq = 32\n'
-                                                'threads = 1\nbudget = "1s"\n')
+                                                'threads = 1\nbudget = "10m"\nmax-samples = 3\n')
     run("run", "tiny sweep.toml", code=0)
     (folder,) = (run.folder / "results").iterdir()
     assert folder.name.endswith("-tiny_sweep") and (folder / "summary.csv").is_file()
