@@ -55,7 +55,7 @@ std::int64_t window_floats(const Problem& p, std::int64_t window) {
 }
 
 std::size_t prediction_doubles(std::int64_t dim, std::int64_t padded_hidden) {
-  return static_cast<std::size_t>(4 * (dim + padded_hidden));
+  return static_cast<std::size_t>(kNetworkQueries * (dim + padded_hidden));
 }
 
 GaussianTable::GaussianTable(const Problem& p, std::int64_t window) {
@@ -240,12 +240,9 @@ class PredictedBlock {
   Reach reach(const Tile& tile) const {
     const auto [low, high] =
         std::minmax_element(tile.positions, tile.positions + tile.lanes.queries.lanes);
-    const auto inside = [&](double s) {
-      const auto end = static_cast<double>(problem_.seq_k);
-      return static_cast<std::int64_t>(std::min(std::max(0.0, s), end));
-    };
     const auto window = static_cast<double>(window_);
-    return {inside(*low - window), inside(*high + window + 1)};
+    return {index_within(*low - window, problem_.seq_k),
+            index_within(*high + window + 1, problem_.seq_k)};
   }
 
   /// What `next` reads and `now` does not, and where it writes.

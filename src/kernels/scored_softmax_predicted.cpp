@@ -37,7 +37,7 @@ HWY_INLINE V gaussian(D d, V distance, V factor) {
 
 /// Register tile of the network's product: 4 queries x 4 vectors of hidden units, x 2 where there
 /// are 16 registers.
-constexpr int kQueries = 4;
+constexpr int kQueries = kNetworkQueries;
 #if HWY_TARGET <= HWY_AVX3
 constexpr int kVectors = 4;
 #else
@@ -176,14 +176,10 @@ float weigh_row(const Window& window, float sink, float factor, float* weights) 
 }
 
 Window window_at(double center, std::int64_t reach, std::int64_t keys) {
-  const auto end = static_cast<double>(keys);
-  const auto inside = [&](double s) {
-    return static_cast<std::int64_t>(std::min(std::max(0.0, s), end));
-  };
   Window w;
   w.count = std::min(2 * reach + 1, keys);
-  const std::int64_t low = inside(std::ceil(center - static_cast<double>(reach)));
-  const std::int64_t high = inside(std::floor(center + static_cast<double>(reach)) + 1);
+  const std::int64_t low = index_within(std::ceil(center - static_cast<double>(reach)), keys);
+  const std::int64_t high = index_within(std::floor(center + static_cast<double>(reach)) + 1, keys);
   w.begin = std::min(low, keys - w.count);
   w.low = low - w.begin;
   w.high = high - w.begin;

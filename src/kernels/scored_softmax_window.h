@@ -48,9 +48,9 @@ struct PositionNetwork {
 PositionNetwork pack_position_network(std::int64_t dim, std::int64_t hidden, const float* w,
                                       const float* v);
 
-/// p predicted for each query: neighbouring queries share no keys, so each goes over its own window
-/// row by row. Always 2 D_w + 1 keys, or as many as the base mask has, so that the work does not
-/// depend on the data.
+/// p predicted for each query: neighbouring queries share no keys, so queries are taken in the
+/// order of their positions, and each goes over its own window row by row. Always 2 D_w + 1 keys,
+/// or as many as the base mask has, so that the work does not depend on the data.
 void predictive_window_attention(const Problem& problem, std::int64_t window,
                                  const PositionNetwork& network, const Inputs& inputs,
                                  TensorView output, Workspace& workspace, Executor& executor);

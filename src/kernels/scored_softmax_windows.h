@@ -2,6 +2,7 @@
 // kernels/.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <vector>
 
@@ -34,6 +35,14 @@ void run_monotonic_tile(const MonotonicTile& job);
 /// Queries of one head whose positions are predicted before their windows are visited in the order
 /// of the keys: neighbours in that order share most of their keys.
 constexpr int kPredictedBlock = 2048;
+
+/// Queries whose network is computed together.
+constexpr int kNetworkQueries = 4;
+
+/// A position or an edge of a window as an index in [0, keys]; 0 for NaN.
+inline std::int64_t index_within(double position, std::int64_t keys) {
+  return static_cast<std::int64_t>(std::min(std::max(0.0, position), static_cast<double>(keys)));
+}
 
 struct PredictionJob {
   const PositionNetwork& network;

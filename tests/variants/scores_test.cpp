@@ -383,11 +383,12 @@ TEST(LocalP, BothEndsByHand) {
   EXPECT_NEAR(out[1], (3 * weight(2 - p) + 4 * weight(1 - p)) / 2, 1e-5);
 }
 
-/// A float32 position would be off by 1e-3 here.
+/// A float32 position would be off by 1e-3 here. Enough queries for several tiles in a block,
+/// enough keys that the next tile's are fetched ahead.
 TEST(LocalP, HoldsFarOutInALongSequence) {
   Problem p;
   p.heads_q = p.heads_kv = 1;
-  p.seq_q = 50;
+  p.seq_q = 1500;
   p.seq_k = 60000;
   p.dim_qk = p.dim_v = 16;
   p.mode = Mode::cross;
