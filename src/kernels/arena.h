@@ -9,8 +9,10 @@
 namespace attnbench::kernels {
 
 /// Exactly `threads` threads (the caller is one of them) in one TBB arena, pinned to distinct CPUs
-/// of the process's affinity mask where there are enough and the system allows it. OpenMP inside is
-/// held at one thread. Built with ATTNBENCH_ARENA=threads it uses std::thread instead (for tsan).
+/// of the process's affinity mask where there are enough and the system allows it: with two threads
+/// or more, the thread that makes the arena, which also runs its loops, stays on one CPU until the
+/// arena is gone. OpenMP inside is held at one thread. Built with ATTNBENCH_ARENA=threads it uses
+/// std::thread instead (for tsan).
 class ThreadArena final : public Executor {
  public:
   explicit ThreadArena(int threads, bool pin = true);

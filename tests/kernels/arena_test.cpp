@@ -63,6 +63,58 @@ TEST(ThreadArena, LeavesInterruptsToTheCaller) {
   EXPECT_GT(workers.load(), 0) << "no worker ever took part";
 }
 
+#ifndef ATTNBENCH_ARENA_THREADS
+std::vector<int> my_cpus() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  pthread_getaffinity_np(pthread_self(), sizeof(set), &set);
+  std::vector<int> cpus;
+  for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
+    if (CPU_ISSET(cpu, &set)) cpus.push_back(cpu);
+  }
+  return cpus;
+}
+
+/// The CPUs that each of two slots may run on; both take part.
+std::vector<std::vector<int>> cpus_by_slot(ThreadArena& arena) {
+  std::vector<std::vector<int>> cpus(2);
+  std::atomic<int> here{0};
+  arena.parallel_for(2, [&](std::int64_t, int slot) {
+    cpus[static_cast<std::size_t>(slot)] = my_cpus();
+    // Nobody takes both indices: the first waits, for a minute at most.
+    here.fetch_add(1);
+    for (int i = 0; i < 60000 && here.load() < 2; ++i) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+  });
+  return cpus;
+}
+
+TEST(ThreadArena, HoldsThreadsOnCpusOfTheirOwnUntilItIsGone) {
+  const std::vector<int> before = my_cpus();
+  if (before.size() < 2) GTEST_SKIP() << "one CPU";
+  {
+    ThreadArena arena(2);
+    for (int loop = 0; loop < 3; ++loop) {
+      const auto cpus = cpus_by_slot(arena);
+      EXPECT_EQ(cpus[0], std::vector<int>{before[0]});
+      EXPECT_EQ(cpus[1], std::vector<int>{before[1]});
+      EXPECT_EQ(my_cpus(), std::vector<int>{before[0]}) << "the caller, between two loops";
+    }
+  }
+  EXPECT_EQ(my_cpus(), before);
+  {
+    // The worker of the arena before this one is let go.
+    ThreadArena arena(2, false);
+    const auto cpus = cpus_by_slot(arena);
+    EXPECT_EQ(cpus[0], before);
+    EXPECT_EQ(cpus[1], before);
+  }
+  ThreadArena alone(1);
+  EXPECT_EQ(my_cpus(), before);
+}
+#endif
+
 double process_cpu_s() {
   timespec t{};
   clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
