@@ -90,11 +90,11 @@ class LinformerPlan final : public Plan {
     const TensorView v{
         workspace.take(static_cast<std::size_t>(p.batch * p.heads_kv * e.rank * p.dim_v)), v_shape,
         layout_strides(v_shape, Layout::bhnd)};
-    kernels::project_sequences({p, e, inputs.k, k}, {p, f, inputs.v, v}, executor);
     const Problem compressed = compressed_problem(p, e.rank);
     const kernels::KeySource sources[] = {{k, v}};
     const auto pattern = all_keys(e.rank);
-    kernels::tiled_softmax(
+    kernels::compressed_softmax(
+        {p, e, inputs.k, k}, {p, f, inputs.v, v},
         {compressed, compressed.scale_or_default(), sources, pattern, inputs.q, output}, workspace,
         executor);
   }
@@ -147,7 +147,7 @@ class Linformer final : public Variant {
     const auto d = [](std::int64_t x) { return static_cast<double>(x); };
     const std::int64_t rank = params.integer("rank");
     const Problem compressed = compressed_problem(p, rank);
-    const kernels::TileWork work = kernels::tiled_softmax_work(compressed, all_keys(rank), threads);
+    const kernels::TileWork work = kernels::tiled_softmax_work(compressed, all_keys(rank), 1);
     double keys = 0;
     for (std::int64_t b = 0; b < p.batch; ++b) keys += d(p.key_length(b));
     Cost cost;
@@ -163,7 +163,7 @@ class Linformer final : public Variant {
     const auto rows = static_cast<std::size_t>(p.batch * p.heads_kv * rank);
     cost.workspace_bytes = workspace_take_bytes(rows * static_cast<std::size_t>(p.dim_qk)) +
                            workspace_take_bytes(rows * static_cast<std::size_t>(p.dim_v)) +
-                           kernels::tiled_softmax_workspace_bytes(compressed, threads);
+                           kernels::compressed_softmax_workspace_bytes(compressed, threads);
     return cost;
   }
 

@@ -131,7 +131,7 @@ class Sparse final : public SoftmaxVariant {
   Cost cost(const Problem& p, const ParamValues& params, int threads) const override {
     const Pattern pattern = pattern_of(p, params);
     const kernels::TileWork work =
-        pattern.strided ? kernels::strided_softmax_work(p, pattern.stride, threads)
+        pattern.strided ? kernels::strided_softmax_work(p, pattern.stride)
                         : kernels::fixed_softmax_work(p, pattern.stride, pattern.summary, threads);
     Cost cost;
     cost.performed_flops = 2 * work.pairs * static_cast<double>(p.dim_qk + p.dim_v);

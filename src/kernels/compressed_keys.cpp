@@ -4,6 +4,9 @@
 
 #include "kernels/onednn_gemm.h"
 #include "kernels/op_count.h"
+#include "kernels/per_thread.h"
+#include "kernels/shared_heads.h"
+#include "kernels/tile_sequence.h"
 
 namespace attnbench::kernels {
 namespace {
@@ -29,16 +32,30 @@ void project_block(const ProjectionCall& call, std::int64_t b, std::int64_t head
 
 }  // namespace
 
-void project_sequences(const ProjectionCall& keys, const ProjectionCall& values,
-                       Executor& executor) {
+void compressed_softmax(const ProjectionCall& keys, const ProjectionCall& values,
+                        const TiledSoftmaxCall& call, Workspace& workspace, Executor& executor) {
   const Problem& p = keys.problem;
-  const std::int64_t blocks = (keys.projection.rank + kRankBlock - 1) / kRankBlock;
-  executor.parallel_for(p.batch * p.heads_kv * 2 * blocks, [&](std::int64_t index, int) {
-    const std::int64_t head = index / (2 * blocks);
-    const std::int64_t part = index % (2 * blocks);
-    project_block(part < blocks ? keys : values, head / p.heads_kv, head % p.heads_kv,
-                  part % blocks * kRankBlock);
+  PerThread<TileSequence> sequences(executor.threads(), [&](int) {
+    return TileSequence(
+        workspace.take(tile_scratch_floats(call.problem.dim_qk, call.problem.dim_v)));
   });
+  const HeadTiles tiles(call);
+  const bool far = head_bytes(call.problem) > kNearHeadBytes;
+  const std::int64_t blocks = (keys.projection.rank + kRankBlock - 1) / kRankBlock;
+  share_heads<2>(p.batch * p.heads_kv, {2 * blocks, tiles.count()}, executor,
+                 [&](const HeadPiece& piece, int slot) {
+                   if (piece.phase == 1) {
+                     return tiles.run(piece.head, piece.index,
+                                      far ? piece.next : TileSequence::kNone, sequences[slot]);
+                   }
+                   project_block(piece.index < blocks ? keys : values, piece.head / p.heads_kv,
+                                 piece.head % p.heads_kv, piece.index % blocks * kRankBlock);
+                 });
+}
+
+std::size_t compressed_softmax_workspace_bytes(const Problem& problem, int threads) {
+  return static_cast<std::size_t>(threads) *
+         workspace_take_bytes(tile_scratch_floats(problem.dim_qk, problem.dim_v));
 }
 
 }  // namespace attnbench::kernels

@@ -1,11 +1,13 @@
 // Projects keys and values along the sequence: K'[r][d] = sum over j of E[r][j] K[j][d].
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 #include "attention/executor.h"
 #include "attention/problem.h"
 #include "attention/tensor.h"
+#include "kernels/tiled_softmax.h"
 
 namespace attnbench::kernels {
 
@@ -21,16 +23,20 @@ struct SequenceProjection {
   }
 };
 
-/// Projects `from` [B, Hkv, Nk, d] to `to` [B, Hkv, rank, d] (dense, bhnd). Keys at and beyond a
-/// batch row's key length are not read. Products by oneDNN, shared out over heads and blocks of the
-/// rank.
+/// `from` [B, Hkv, Nk, d] is projected to `to` [B, Hkv, rank, d] (dense, bhnd). Keys at and beyond
+/// a batch row's key length are not read.
 struct ProjectionCall {
   const Problem& problem;
   const SequenceProjection& projection;
   ConstTensorView from;
   TensorView to;
 };
-void project_sequences(const ProjectionCall& keys, const ProjectionCall& values,
-                       Executor& executor);
+
+/// Projects keys and values, by oneDNN in blocks of the rank, and computes `call`, whose only
+/// source they are, head by head.
+void compressed_softmax(const ProjectionCall& keys, const ProjectionCall& values,
+                        const TiledSoftmaxCall& call, Workspace& workspace, Executor& executor);
+/// Workspace that it takes.
+std::size_t compressed_softmax_workspace_bytes(const Problem& problem, int threads);
 
 }  // namespace attnbench::kernels

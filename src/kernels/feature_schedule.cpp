@@ -7,6 +7,7 @@
 
 #include "kernels/feature_attention.h"
 #include "kernels/feature_chunk.h"
+#include "kernels/shared_heads.h"
 
 namespace attnbench::kernels {
 namespace {
@@ -129,32 +130,35 @@ void run_bidirectional(FeatureRun& run, Executor& executor) {
   const Problem& p = run.p;
   const std::int64_t heads = p.batch * p.heads_kv;
   const std::int64_t segment_chunks = (chunks_of(p.seq_k) + run.segments - 1) / run.segments;
-  executor.parallel_for(heads * run.segments, [&](std::int64_t index, int slot) {
-    const std::int64_t head = index / run.segments, segment = index % run.segments;
+  const auto absorb_segment = [&](std::int64_t head, std::int64_t segment, int slot) {
     FeatureState& state = run.state(head, segment);
     clear(run.shape, state);
     const std::int64_t keys = p.key_length(head / p.heads_kv);
     const std::int64_t begin = std::min(segment * segment_chunks * kFeatureChunk, keys);
     const std::int64_t end = std::min((segment + 1) * segment_chunks * kFeatureChunk, keys);
     absorb_range(run, head, begin, end, state, run.buffers[static_cast<std::size_t>(slot)]);
-  });
-  if (run.segments > 1) {
-    executor.parallel_for(heads, [&](std::int64_t head, int) {
-      for (std::int64_t segment = 1; segment < run.segments; ++segment) {
-        merge_states(run.shape, run.state(head, segment), run.state(head, 0));
-      }
-    });
-  }
+  };
+  const auto merge_segments = [&](std::int64_t head) {
+    for (std::int64_t segment = 1; segment < run.segments; ++segment) {
+      merge_states(run.shape, run.state(head, segment), run.state(head, 0));
+    }
+  };
   const std::int64_t tiles = chunks_of(p.seq_q);
-  executor.parallel_for(p.batch * p.heads_q * tiles, [&](std::int64_t index, int slot) {
-    const std::int64_t b = index / tiles / p.heads_q, h = index / tiles % p.heads_q;
+  const auto answer_tile = [&](std::int64_t head, std::int64_t tile, int slot) {
+    const std::int64_t b = head / p.heads_kv;
+    const std::int64_t h = head % p.heads_kv * p.group() + tile / tiles;
     QueryRows rows;
-    gather_queries(run, b, h, index % tiles * kFeatureChunk, rows);
+    gather_queries(run, b, h, tile % tiles * kFeatureChunk, rows);
     if (p.key_length(b) == 0) return zero_rows(run, rows);
-    answer_queries(run.shape, {rows.q, rows.out, rows.count}, nullptr, 0,
-                   run.state(b * p.heads_kv + h / p.group(), 0),
+    answer_queries(run.shape, {rows.q, rows.out, rows.count}, nullptr, 0, run.state(head, 0),
                    run.buffers[static_cast<std::size_t>(slot)]);
-  });
+  };
+  share_heads<3>(heads, {run.segments, 1, p.group() * tiles}, executor,
+                 [&](const HeadPiece& piece, int slot) {
+                   if (piece.phase == 0) return absorb_segment(piece.head, piece.index, slot);
+                   if (piece.phase == 1) return merge_segments(piece.head);
+                   answer_tile(piece.head, piece.index, slot);
+                 });
 }
 
 /// Keys that every query from chunk `t` on may read: they are in the state before that chunk.

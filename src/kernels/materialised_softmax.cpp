@@ -112,8 +112,8 @@ HWY_AFTER_NAMESPACE();
 #include "kernels/materialised_softmax.h"
 #include "kernels/onednn_gemm.h"
 #include "kernels/op_count.h"
-#include "kernels/per_thread.h"
 #include "kernels/score_modifier.h"
+#include "kernels/shared_heads.h"
 
 namespace attnbench::kernels {
 namespace {
@@ -211,7 +211,7 @@ float softmax_row(float* scores, std::int64_t allowed, std::int64_t keys, float 
 }
 
 std::int64_t heads_in_flight(const Problem& p, int threads) {
-  return heads_fill_threads(p.batch * p.heads_q, threads) ? threads : 1;
+  return std::min<std::int64_t>(p.batch * p.heads_q, threads);
 }
 
 std::size_t materialised_softmax_workspace_bytes(const Problem& p, int threads) {
@@ -254,25 +254,14 @@ void materialised_softmax(const Problem& p, double scale, const LogitTerms& term
   const RowCall call{
       p, static_cast<float>(scale * std::numbers::log2e), terms, inputs, output, modifier.get()};
   const std::int64_t blocks = (p.seq_q + kScoreRows - 1) / kScoreRows;
-  const auto rows_of = [&](std::int64_t head, std::int64_t block) {
-    return RowBlock{head / p.heads_q, head % p.heads_q, block * kScoreRows,
-                    std::min((block + 1) * kScoreRows, p.seq_q)};
-  };
   const std::int64_t heads = p.batch * p.heads_q;
-  if (matrices > 1 || executor.threads() == 1) {
-    executor.parallel_for(heads, [&](std::int64_t head, int slot) {
-      for (std::int64_t block = 0; block < blocks; ++block) {
-        run_rows(call, scores[static_cast<std::size_t>(slot)], rows_of(head, block));
-      }
-    });
-    return;
-  }
-  for (std::int64_t head = 0; head < heads; ++head) {
-    executor.parallel_for(blocks, [&](std::int64_t index, int) {
-      // The longest rows of a causal mask first.
-      run_rows(call, scores[0], rows_of(head, blocks - 1 - index));
-    });
-  }
+  share_heads<1>(heads, {blocks}, executor, [&](const HeadPiece& piece, int) {
+    const std::int64_t begin = piece.index * kScoreRows;
+    const std::int64_t matrix = matrices == heads ? piece.head : piece.owner;
+    run_rows(call, scores[static_cast<std::size_t>(matrix)],
+             {piece.head / p.heads_q, piece.head % p.heads_q, begin,
+              std::min(begin + kScoreRows, p.seq_q)});
+  });
 }
 
 }  // namespace attnbench::kernels

@@ -23,8 +23,7 @@ void materialised_softmax(const Problem& problem, double scale, const LogitTerms
                           const Inputs& inputs, TensorView output, Workspace& workspace,
                           Executor& executor);
 
-/// Heads in flight: as many as threads where that keeps all threads busy; else one at a time, its
-/// blocks of rows shared out among the threads.
+/// Heads in flight: as many as threads, or all there are.
 std::int64_t heads_in_flight(const Problem& problem, int threads);
 
 std::size_t materialised_softmax_workspace_bytes(const Problem& problem, int threads);

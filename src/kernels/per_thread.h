@@ -30,10 +30,4 @@ class PerThread {
   std::vector<Slot> slots_;
 };
 
-/// Whether threads that take one whole head each have work until the end: what a head needs then
-/// stays on one core.
-constexpr bool heads_fill_threads(std::int64_t heads, int threads) {
-  return heads % threads == 0 || heads >= std::int64_t{8} * threads;
-}
-
 }  // namespace attnbench::kernels

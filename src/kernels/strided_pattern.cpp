@@ -7,6 +7,7 @@
 #include "kernels/per_thread.h"
 #include "kernels/query_tiles.h"
 #include "kernels/residue_class.h"
+#include "kernels/shared_heads.h"
 #include "kernels/tile_sequence.h"
 
 namespace attnbench::kernels {
@@ -127,12 +128,6 @@ void run_class(const ResidueCall& call, const ClassIndex& index, const ClassInde
   }
 }
 
-/// Whether threads take whole heads: a row's band and residue phases then run on one core, and its
-/// unnormalised output never crosses from one core's cache to another's.
-bool heads_per_thread(const Problem& p, int threads) {
-  return heads_fill_threads(p.batch * p.heads_kv, threads);
-}
-
 std::size_t state_floats(const Problem& p) {
   return static_cast<std::size_t>(2 * p.batch * p.heads_q * p.seq_q);
 }
@@ -242,30 +237,22 @@ void strided_softmax(const Problem& p, const LogitTerms& terms, std::int64_t str
   const auto modifier = make_score_modifier(p);
   const ResidueCall call{
       {p, inputs.q, output, states, terms.if_any(), modifier.get()}, stride, inputs};
-  if (heads_per_thread(p, executor.threads())) {
-    const bool far = head_bytes(p) > kNearHeadBytes;
-    executor.parallel_for(p.batch * p.heads_kv, [&](std::int64_t index, int slot) {
-      const HeadIndex at{index / p.heads_kv, index % p.heads_kv};
-      ResidueScratch& mine = scratch[slot];
-      tiled_softmax_head(band_call, at.batch, at.head, *mine.band, far);
-      for (std::int64_t r = 0; r < stride; ++r) {
-        const ClassIndex next{at, r + 1};
-        run_class(call, {at, r}, far && r + 1 < stride ? &next : nullptr, mine);
-      }
-    });
-    return;
-  }
-  tiled_softmax(band_call, workspace, executor);
-  const std::int64_t classes = p.batch * p.heads_kv * stride;
-  const auto class_at = [&](std::int64_t index) {
-    const std::int64_t head = index / stride;
-    return ClassIndex{{head / p.heads_kv, head % p.heads_kv}, index % stride};
-  };
-  executor.parallel_for(classes, [&](std::int64_t index, int slot) {
-    const ClassIndex next = class_at(index + executor.threads());
-    run_class(call, class_at(index), index + executor.threads() < classes ? &next : nullptr,
-              scratch[slot]);
-  });
+  const HeadTiles band_tiles(band_call);
+  const bool far = head_bytes(p) > kNearHeadBytes;
+  // A row's band and its class run on one core where a thread has the head to itself: its
+  // unnormalised output then does not cross from one core's cache to another's.
+  share_heads<2>(
+      p.batch * p.heads_kv, {band_tiles.count(), stride}, executor,
+      [&](const HeadPiece& piece, int slot) {
+        ResidueScratch& mine = scratch[slot];
+        const std::int64_t next = far ? piece.next : TwoEnded::kNone;
+        if (piece.phase == 0) {
+          return band_tiles.run(piece.head, piece.index, next, *mine.band);
+        }
+        const HeadIndex at{piece.head / p.heads_kv, piece.head % p.heads_kv};
+        const ClassIndex following{at, next};
+        run_class(call, {at, piece.index}, next == TwoEnded::kNone ? nullptr : &following, mine);
+      });
 }
 
 std::size_t strided_softmax_workspace_bytes(const Problem& p, std::int64_t stride, int threads) {
@@ -273,12 +260,11 @@ std::size_t strided_softmax_workspace_bytes(const Problem& p, std::int64_t strid
   const std::size_t per_thread = workspace_take_bytes(keys * static_cast<std::size_t>(p.dim_qk)) +
                                  workspace_take_bytes(keys * static_cast<std::size_t>(p.dim_v)) +
                                  workspace_take_bytes(tile_scratch_floats(p.dim_qk, p.dim_v));
-  return workspace_take_bytes(state_floats(p)) + static_cast<std::size_t>(threads) * per_thread +
-         (heads_per_thread(p, threads) ? 0 : tiled_softmax_workspace_bytes(p, threads));
+  return workspace_take_bytes(state_floats(p)) + static_cast<std::size_t>(threads) * per_thread;
 }
 
-TileWork strided_softmax_work(const Problem& p, std::int64_t stride, int threads) {
-  TileWork total = tiled_softmax_work(p, band_pattern(p, stride), threads);
+TileWork strided_softmax_work(const Problem& p, std::int64_t stride) {
+  TileWork total = tiled_softmax_work(p, band_pattern(p, stride), 1);
   std::vector<KeyRun> runs;
   TileWork residues;
   for (std::int64_t b = 0; b < p.batch; ++b) {

@@ -24,7 +24,7 @@ void strided_softmax(const Problem& problem, const LogitTerms& terms, std::int64
                      Executor& executor);
 std::size_t strided_softmax_workspace_bytes(const Problem& problem, std::int64_t stride,
                                             int threads);
-TileWork strided_softmax_work(const Problem& problem, std::int64_t stride, int threads);
+TileWork strided_softmax_work(const Problem& problem, std::int64_t stride);
 
 /// Fixed: query at position p reads the keys of its own block of `stride` keys and the last
 /// `summary` keys of every block; with causal only j <= p. The summary keys are gathered once per

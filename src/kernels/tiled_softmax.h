@@ -9,6 +9,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <vector>
 
@@ -23,6 +24,7 @@
 namespace attnbench::kernels {
 
 class TileSequence;
+struct TiledCall;
 
 constexpr int kMaxSources = 4;  ///< Key sources of one call.
 
@@ -106,10 +108,26 @@ struct TiledSoftmaxCall {
 };
 void tiled_softmax(const TiledSoftmaxCall& call, Workspace& workspace, Executor& executor);
 
-/// The tiles of one (batch row, key-value head), on the calling thread: for engines that do more
-/// with a head while its output is in their cache. `look_ahead` for heads that are not there yet.
-void tiled_softmax_head(const TiledSoftmaxCall& call, std::int64_t b, std::int64_t head,
-                        TileSequence& tiles, bool look_ahead);
+/// The tiles of a call, head by head: for engines that do more with a head while it is in their
+/// cache. The call outlives it.
+class HeadTiles {
+ public:
+  explicit HeadTiles(const TiledSoftmaxCall& call);
+  ~HeadTiles();
+  HeadTiles(const HeadTiles&) = delete;
+  HeadTiles& operator=(const HeadTiles&) = delete;
+
+  std::int64_t count() const { return count_; }  ///< Of each (batch row, key-value head).
+  /// Computes a tile of head = batch row * Hkv + key-value head with the calling thread's
+  /// `sequence`; `next` is the tile of the same head that probably follows on it, or
+  /// TileSequence::kNone, also where nothing is to be fetched ahead.
+  void run(std::int64_t head, std::int64_t tile, std::int64_t next, TileSequence& sequence) const;
+
+ private:
+  std::unique_ptr<const TiledCall> tiled_;
+  int width_;
+  std::int64_t count_;
+};
 
 /// Workspace that tiled_softmax takes on `threads` threads.
 std::size_t tiled_softmax_workspace_bytes(const Problem& problem, int threads);

@@ -68,8 +68,6 @@ void tile_lanes(const Problem& problem, int width, std::int64_t tile, std::int64
   }
 }
 
-namespace {
-
 /// A call with what its problem adds to it.
 struct TiledCall {
   explicit TiledCall(const TiledSoftmaxCall& from)
@@ -82,6 +80,8 @@ struct TiledCall {
   std::unique_ptr<const ScoreModifier> modifier;
   std::int64_t bytes;  // Of queries, keys, values and output.
 };
+
+namespace {
 
 /// What the tasks of one call share.
 struct TiledRun {
@@ -192,17 +192,22 @@ void tiled_softmax(const TiledSoftmaxCall& call, Workspace& workspace, Executor&
   });
 }
 
-void tiled_softmax_head(const TiledSoftmaxCall& call, std::int64_t b, std::int64_t head,
-                        TileSequence& tiles, bool look_ahead) {
-  const TiledCall tiled(call);
-  const int width = call.pattern.tile_queries(call.problem.group());
-  const std::int64_t count = tile_count(call.problem, width);
-  const auto fill = [&](std::int64_t tile, TileJob& job, SourceRows* sources) {
-    fill_job(tiled, width, b, head, tile, job, sources);
+HeadTiles::HeadTiles(const TiledSoftmaxCall& call)
+    : tiled_(std::make_unique<TiledCall>(call)),
+      width_(call.pattern.tile_queries(call.problem.group())),
+      count_(tile_count(call.problem, width_)) {}
+
+HeadTiles::~HeadTiles() = default;
+
+void HeadTiles::run(std::int64_t head, std::int64_t tile, std::int64_t next,
+                    TileSequence& sequence) const {
+  const std::int64_t heads_kv = tiled_->call.problem.heads_kv;
+  const auto fill = [&](std::int64_t index, TileJob& job, SourceRows* sources) {
+    const std::int64_t at = index / count_;
+    fill_job(*tiled_, width_, at / heads_kv, at % heads_kv, index % count_, job, sources);
   };
-  for (std::int64_t tile = 0; tile < count; ++tile) {
-    tiles.run(tile, look_ahead && tile + 1 < count ? tile + 1 : TileSequence::kNone, fill);
-  }
+  const std::int64_t first = head * count_;
+  sequence.run(first + tile, next == TileSequence::kNone ? next : first + next, fill);
 }
 
 TileWork tile_work(const TileQueries& queries, const KeyPattern& pattern, std::vector<KeyRun>& runs,
