@@ -44,10 +44,7 @@ void compressed_softmax(const ProjectionCall& keys, const ProjectionCall& values
   const std::int64_t blocks = (keys.projection.rank + kRankBlock - 1) / kRankBlock;
   share_heads<2>(p.batch * p.heads_kv, {2 * blocks, tiles.count()}, executor,
                  [&](const HeadPiece& piece, int slot) {
-                   if (piece.phase == 1) {
-                     return tiles.run(piece.head, piece.index,
-                                      far ? piece.next : TileSequence::kNone, sequences[slot]);
-                   }
+                   if (piece.phase == 1) return tiles.run(piece, far, sequences[slot]);
                    project_block(piece.index < blocks ? keys : values, piece.head / p.heads_kv,
                                  piece.head % p.heads_kv, piece.index % blocks * kRankBlock);
                  });

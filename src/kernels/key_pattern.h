@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <vector>
 
 namespace attnbench::kernels {
@@ -38,6 +39,10 @@ class KeyPattern {
   /// Lanes per tile that waste the least, when `group` query heads share the keys: 64 unless a
   /// query reads so few keys that most of a wide tile's scores would be masked.
   virtual int tile_queries(std::int64_t group) const;
+  /// Keys from the first to the last that one query reads, where they move along with its position:
+  /// neighbouring tiles then read different keys. Without that, kAllKeys.
+  static constexpr std::int64_t kAllKeys = std::numeric_limits<std::int64_t>::max();
+  virtual std::int64_t window_keys() const { return kAllKeys; }
   /// Appends the runs that this tile visits; together they cover every allowed (lane, key) once.
   virtual void runs(const TileQueries& tile, std::vector<KeyRun>& out) const = 0;
   /// For keys of visited runs: bit `lane` of bits[j - begin] says whether the lane may read key j.
@@ -95,6 +100,9 @@ class WindowPattern final : public IntervalPattern {
  public:
   static constexpr std::int64_t kUnlimited = -1;
   int tile_queries(std::int64_t group) const override;
+  std::int64_t window_keys() const override {
+    return left_ == kUnlimited || right_ == kUnlimited ? kAllKeys : left_ + right_ + 1;
+  }
   /// `key_lengths` is empty (all `keys` count) or has one entry per batch row.
   WindowPattern(std::int64_t left, std::int64_t right, std::int64_t diagonal, std::int64_t keys,
                 std::vector<std::int64_t> key_lengths)

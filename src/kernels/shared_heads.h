@@ -46,12 +46,19 @@ class TwoEnded {
   std::atomic<std::uint64_t> left_{0};  ///< The end in the upper half, the begin in the lower.
 };
 
+struct PieceIndex {
+  std::int64_t head = 0;
+  std::int64_t index = 0;
+};
+
 /// One piece of the work on a head.
 struct HeadPiece {
   std::int64_t head = 0;
   int phase = 0;
-  std::int64_t index = 0;               ///< Within the phase.
-  std::int64_t next = TwoEnded::kNone;  ///< The index that this thread probably takes after it.
+  std::int64_t index = 0;  ///< Within the phase.
+  /// The piece of the same phase that this thread probably takes next, unless it goes on to another
+  /// phase or ends: of the same head or, after its last, of another.
+  std::optional<PieceIndex> next;
   /// Slot of the thread that has the head, the same for all its pieces, whoever computes them. No
   /// two heads that are in work at a time have the same.
   int owner = 0;
@@ -83,6 +90,7 @@ void share_heads(std::int64_t heads, const std::array<std::int64_t, kPhases>& pi
       head.phases[phase].left.reset(pieces[phase]);
     }
   }
+  std::atomic<std::int64_t> next_head{0};
   const auto work_on = [&](std::int64_t index, int slot) {
     SharedHead& head = all[static_cast<std::size_t>(index)];
     const int owner = head.owner.load(std::memory_order_relaxed);
@@ -90,7 +98,13 @@ void share_heads(std::int64_t heads, const std::array<std::int64_t, kPhases>& pi
     for (std::size_t phase = 0; phase < kPhases; ++phase) {
       SharedHead::Phase& now = head.phases[phase];
       while (const auto taken = now.left.take(owner == slot)) {
-        run(HeadPiece{index, static_cast<int>(phase), taken->number, taken->next, owner}, slot);
+        HeadPiece piece{index, static_cast<int>(phase), taken->number, std::nullopt, owner};
+        if (taken->next != TwoEnded::kNone) {
+          piece.next = PieceIndex{index, taken->next};
+        } else if (kPhases == 1 && next_head.load(std::memory_order_relaxed) < heads) {
+          piece.next = PieceIndex{next_head.load(std::memory_order_relaxed), 0};
+        }
+        run(piece, slot);
         now.done.fetch_add(1, std::memory_order_release);
       }
       if (phase + 1 == kPhases) return;
@@ -98,7 +112,6 @@ void share_heads(std::int64_t heads, const std::array<std::int64_t, kPhases>& pi
       while (now.done.load(std::memory_order_acquire) < pieces[phase]) std::this_thread::yield();
     }
   };
-  std::atomic<std::int64_t> next_head{0};
   executor.parallel_for(executor.threads(), [&](std::int64_t, int slot) {
     for (std::int64_t head = next_head.fetch_add(1); head < heads; head = next_head.fetch_add(1)) {
       all[static_cast<std::size_t>(head)].owner.store(slot, std::memory_order_relaxed);

@@ -241,18 +241,18 @@ void strided_softmax(const Problem& p, const LogitTerms& terms, std::int64_t str
   const bool far = head_bytes(p) > kNearHeadBytes;
   // A row's band and its class run on one core where a thread has the head to itself: its
   // unnormalised output then does not cross from one core's cache to another's.
-  share_heads<2>(
-      p.batch * p.heads_kv, {band_tiles.count(), stride}, executor,
-      [&](const HeadPiece& piece, int slot) {
-        ResidueScratch& mine = scratch[slot];
-        const std::int64_t next = far ? piece.next : TwoEnded::kNone;
-        if (piece.phase == 0) {
-          return band_tiles.run(piece.head, piece.index, next, *mine.band);
-        }
-        const HeadIndex at{piece.head / p.heads_kv, piece.head % p.heads_kv};
-        const ClassIndex following{at, next};
-        run_class(call, {at, piece.index}, next == TwoEnded::kNone ? nullptr : &following, mine);
-      });
+  share_heads<2>(p.batch * p.heads_kv, {band_tiles.count(), stride}, executor,
+                 [&](const HeadPiece& piece, int slot) {
+                   ResidueScratch& mine = scratch[slot];
+                   if (piece.phase == 0) return band_tiles.run(piece, far, *mine.band);
+                   const auto class_at = [&](std::int64_t head, std::int64_t residue) {
+                     return ClassIndex{{head / p.heads_kv, head % p.heads_kv}, residue};
+                   };
+                   std::optional<ClassIndex> next;
+                   if (far && piece.next) next = class_at(piece.next->head, piece.next->index);
+                   run_class(call, class_at(piece.head, piece.index), next ? &*next : nullptr,
+                             mine);
+                 });
 }
 
 std::size_t strided_softmax_workspace_bytes(const Problem& p, std::int64_t stride, int threads) {

@@ -25,6 +25,7 @@ namespace attnbench::kernels {
 
 class TileSequence;
 struct TiledCall;
+struct HeadPiece;
 
 constexpr int kMaxSources = 4;  ///< Key sources of one call.
 
@@ -118,10 +119,11 @@ class HeadTiles {
   HeadTiles& operator=(const HeadTiles&) = delete;
 
   std::int64_t count() const { return count_; }  ///< Of each (batch row, key-value head).
-  /// Computes a tile of head = batch row * Hkv + key-value head with the calling thread's
-  /// `sequence`; `next` is the tile of the same head that probably follows on it, or
-  /// TileSequence::kNone, also where nothing is to be fetched ahead.
-  void run(std::int64_t head, std::int64_t tile, std::int64_t next, TileSequence& sequence) const;
+  /// Computes a piece, of head = batch row * Hkv + key-value head and index below count(), on the
+  /// calling thread, whose `sequence` it is. A head's tiles come from the last on, which under a
+  /// causal mask is the longest. With `look_ahead` the rows of the tile that is next are fetched
+  /// meanwhile.
+  void run(const HeadPiece& piece, bool look_ahead, TileSequence& sequence) const;
 
  private:
   std::unique_ptr<const TiledCall> tiled_;

@@ -7,6 +7,7 @@
 #include "kernels/narrow_tile.h"
 #include "kernels/per_thread.h"
 #include "kernels/score_modifier.h"
+#include "kernels/shared_heads.h"
 #include "kernels/split_keys.h"
 #include "kernels/tile_sequence.h"
 #include "kernels/tiled_softmax.h"
@@ -163,6 +164,19 @@ void run_split(TiledRun& run, std::int64_t parts, float* rows, SoftmaxState* sta
 
 }  // namespace
 
+namespace {
+
+/// Whether a core's own cache keeps the keys and values that one tile reads, and all tiles read
+/// others.
+bool windows_stay_near(const TiledSoftmaxCall& call) {
+  const std::int64_t keys = call.pattern.window_keys();
+  const auto row_bytes =
+      static_cast<std::int64_t>(sizeof(float)) * (call.problem.dim_qk + call.problem.dim_v);
+  return keys != KeyPattern::kAllKeys && (keys + kTileQueries) * row_bytes <= kNearHeadBytes;
+}
+
+}  // namespace
+
 void tiled_softmax(const TiledSoftmaxCall& call, Workspace& workspace, Executor& executor) {
   const Problem& p = call.problem;
   TiledRun run{TiledCall(call), {}};
@@ -174,21 +188,26 @@ void tiled_softmax(const TiledSoftmaxCall& call, Workspace& workspace, Executor&
     auto* states = reinterpret_cast<SoftmaxState*>(workspace.take(part_state_floats(p, parts)));
     return run_split(run, parts, rows, states, executor);
   }
-  const int width = call.pattern.tile_queries(p.group());
-  const std::int64_t tiles = tile_count(p, width), all = p.batch * p.heads_kv * tiles;
-  // Head by head, so that threads share its keys and values in cache; within a head from the last
-  // tile, which under a causal mask is the longest.
-  const auto fill = [&](std::int64_t index, TileJob& job, SourceRows* sources) {
-    fill_job(run.tiled, width, index / tiles / p.heads_kv, index / tiles % p.heads_kv,
-             tiles - 1 - index % tiles, job, sources);
-  };
   PerThread<TileSequence> sequences(executor.threads(), [&](int slot) {
     return TileSequence(run.scratch[static_cast<std::size_t>(slot)]);
   });
+  const HeadTiles tiles(call);
+  const std::int64_t heads = p.batch * p.heads_kv, count = tiles.count(), all = heads * count;
+  const bool far = run.tiled.bytes > kNearBytes;
+  if (windows_stay_near(call)) {
+    // Neighbouring tiles on one thread: each reads what the last one has brought, and some more.
+    share_heads<1>(heads, {count}, executor, [&](const HeadPiece& piece, int slot) {
+      tiles.run(piece, far, sequences[slot]);
+    });
+    return;
+  }
+  // Head by head, so that threads share its keys and values in the last-level cache.
   executor.parallel_for(all, [&](std::int64_t index, int slot) {
-    const std::int64_t next = index + executor.threads();
-    sequences[slot].run(
-        index, run.tiled.bytes > kNearBytes && next < all ? next : TileSequence::kNone, fill);
+    HeadPiece piece{index / count, 0, index % count, std::nullopt, slot};
+    if (const std::int64_t next = index + executor.threads(); next < all) {
+      piece.next = PieceIndex{next / count, next % count};
+    }
+    tiles.run(piece, far, sequences[slot]);
   });
 }
 
@@ -199,15 +218,16 @@ HeadTiles::HeadTiles(const TiledSoftmaxCall& call)
 
 HeadTiles::~HeadTiles() = default;
 
-void HeadTiles::run(std::int64_t head, std::int64_t tile, std::int64_t next,
-                    TileSequence& sequence) const {
+void HeadTiles::run(const HeadPiece& piece, bool look_ahead, TileSequence& sequence) const {
   const std::int64_t heads_kv = tiled_->call.problem.heads_kv;
   const auto fill = [&](std::int64_t index, TileJob& job, SourceRows* sources) {
-    const std::int64_t at = index / count_;
-    fill_job(*tiled_, width_, at / heads_kv, at % heads_kv, index % count_, job, sources);
+    const std::int64_t head = index / count_;
+    fill_job(*tiled_, width_, head / heads_kv, head % heads_kv, count_ - 1 - index % count_, job,
+             sources);
   };
-  const std::int64_t first = head * count_;
-  sequence.run(first + tile, next == TileSequence::kNone ? next : first + next, fill);
+  const std::int64_t next = look_ahead && piece.next ? piece.next->head * count_ + piece.next->index
+                                                     : TileSequence::kNone;
+  sequence.run(piece.head * count_ + piece.index, next, fill);
 }
 
 TileWork tile_work(const TileQueries& queries, const KeyPattern& pattern, std::vector<KeyRun>& runs,

@@ -87,15 +87,27 @@ TEST(ShareHeads, RunsEveryPieceOnceAndPhasesInOrder) {
 
 TEST(ShareHeads, OneThreadGoesHeadByHeadFromTheFront) {
   ThreadArena arena(1);
-  std::vector<std::array<std::int64_t, 4>> order;
-  share_heads<2>(2, {2, 3}, arena, [&](const HeadPiece& piece, int) {
-    order.push_back({piece.head, piece.phase, piece.index, piece.next});
-  });
-  const std::int64_t none = TwoEnded::kNone;
-  const std::vector<std::array<std::int64_t, 4>> expected{
-      {0, 0, 0, 1}, {0, 0, 1, none}, {0, 1, 0, 1}, {0, 1, 1, 2}, {0, 1, 2, none},
-      {1, 0, 0, 1}, {1, 0, 1, none}, {1, 1, 0, 1}, {1, 1, 1, 2}, {1, 1, 2, none}};
-  EXPECT_EQ(order, expected);
+  using Step = std::array<std::int64_t, 5>;  // Head, phase, index, and head and index of the next.
+  std::vector<Step> order;
+  const auto note = [&](const HeadPiece& piece, int) {
+    const PieceIndex next = piece.next.value_or(PieceIndex{-1, -1});
+    order.push_back({piece.head, piece.phase, piece.index, next.head, next.index});
+  };
+  share_heads<2>(2, {2, 3}, arena, note);
+  EXPECT_EQ(order, (std::vector<Step>{{0, 0, 0, 0, 1},
+                                      {0, 0, 1, -1, -1},
+                                      {0, 1, 0, 0, 1},
+                                      {0, 1, 1, 0, 2},
+                                      {0, 1, 2, -1, -1},
+                                      {1, 0, 0, 1, 1},
+                                      {1, 0, 1, -1, -1},
+                                      {1, 1, 0, 1, 1},
+                                      {1, 1, 1, 1, 2},
+                                      {1, 1, 2, -1, -1}}));
+  order.clear();
+  share_heads<1>(2, {2}, arena, note);
+  EXPECT_EQ(order, (std::vector<Step>{
+                       {0, 0, 0, 0, 1}, {0, 0, 1, 1, 0}, {1, 0, 0, 1, 1}, {1, 0, 1, -1, -1}}));
 }
 
 /// The first piece of the only head is not over before another thread has done one: without help
