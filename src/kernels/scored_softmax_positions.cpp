@@ -16,25 +16,34 @@ WindowPattern monotonic_pattern(const Problem& p, std::int64_t window) {
   return {window, p.causal ? 0 : window, p.diagonal(), p.seq_k, p.key_lengths};
 }
 
-/// What the tile that probably follows on this thread reads and this one does not: its queries, the
-/// keys and values at the far end of its windows, and its output rows. Tiles go from the last
-/// query to the first, `ahead` queries further down.
-void add_next_tile(const Problem& p, std::int64_t window, const LaneTile& tile, std::int64_t ahead,
-                   const Inputs& inputs, const TensorView& output, Upcoming& upcoming) {
-  upcoming.clear();
-  const std::int64_t b = tile.queries.batch;
-  const std::int64_t last = tile.queries.query[tile.queries.lanes - 1];
-  for (std::int64_t i = std::max<std::int64_t>(0, tile.queries.query[0] - ahead); i <= last - ahead;
-       ++i) {
-    for (std::int64_t h = tile.kv_head * p.group(); h < (tile.kv_head + 1) * p.group(); ++h) {
-      upcoming.add(inputs.q.row(b, h, i), p.dim_qk);
-      upcoming.add(output.row(b, h, i), p.dim_v);
-    }
-    const std::int64_t key = i + p.diagonal() - window;
-    if (key < 0 || key >= p.seq_k) continue;
-    upcoming.add(inputs.k.row(b, tile.kv_head, key), p.dim_qk);
-    upcoming.add(inputs.v.row(b, tile.kv_head, key), p.dim_v);
+/// What `next` reads and `now` does not, and where it writes: its queries, the keys and values of
+/// its windows, its output rows.
+void add_next_tile(const Problem& p, std::int64_t window, const LaneTile& now, const LaneTile& next,
+                   const Inputs& inputs, Upcoming& upcoming) {
+  for (int lane = 0; lane < next.queries.lanes; ++lane) {
+    upcoming.add(next.q_rows[lane], p.dim_qk);
+    upcoming.add(next.out_rows[lane], p.dim_v);
   }
+  const std::int64_t right = p.causal ? 0 : window;
+  const auto low = [&](const LaneTile& tile) {
+    return index_within(static_cast<double>(tile.queries.first() + p.diagonal() - window), p.seq_k);
+  };
+  const auto high = [&](const LaneTile& tile) {
+    return index_within(static_cast<double>(tile.queries.last() + p.diagonal() + right + 1),
+                        p.seq_k);
+  };
+  std::int64_t begin = low(next), end = high(next);
+  if (next.kv_head == now.kv_head && next.queries.batch == now.queries.batch) {
+    if (next.queries.first() < now.queries.first()) {
+      end = std::min(end, low(now));
+    } else {
+      begin = std::max(begin, high(now));
+    }
+  }
+  const std::int64_t b = next.queries.batch, h = next.kv_head;
+  const std::int64_t count = std::max<std::int64_t>(0, end - begin);
+  upcoming.add_rows(inputs.k.row(b, h, begin), inputs.k.stride[2], count, p.dim_qk);
+  upcoming.add_rows(inputs.v.row(b, h, begin), inputs.v.stride[2], count, p.dim_v);
 }
 
 /// Hidden units, padded: 4 vectors of AVX-512.
@@ -79,20 +88,44 @@ void monotonic_window_attention(const Problem& p, std::int64_t window,
   const ProblemPattern pattern(p, base);
   const ProblemShaping shaping(p);
   const auto scratch = take_per_thread(workspace, monotonic_floats(p), executor.threads());
-  PerThread<std::vector<KeyRun>> runs(executor.threads());
-  PerThread<Upcoming> upcoming(executor.threads());
+  struct Mine {
+    std::vector<KeyRun> runs;
+    Upcoming upcoming;
+    LaneTile tiles[2];
+    int current = 0;
+    PieceIndex prepared{-1, -1};  // What tiles[current] holds.
+  };
+  PerThread<Mine> threads(executor.threads());
   const bool look_ahead = p.batch * p.heads_kv * head_bytes(p) > kNearBytes;
   const int width = (*pattern).tile_queries(p.group());
-  const std::int64_t ahead = std::max<std::int64_t>(1, width / p.group()) * executor.threads();
-  for_each_lane_tile(p, width, inputs.q, output, executor, [&](LaneTile& tile, int slot) {
-    const std::int64_t b = tile.queries.batch;
-    const auto at = static_cast<std::size_t>(slot);
-    if (look_ahead) add_next_tile(p, window, tile, ahead, inputs, output, upcoming[slot]);
-    run_monotonic_tile({p, tile, *pattern, shaping.view(), runs[slot], gaussian,
-                        inputs.k.row(b, tile.kv_head, 0), inputs.k.stride[2],
-                        inputs.v.row(b, tile.kv_head, 0), inputs.v.stride[2], scratch[at],
-                        look_ahead ? &upcoming[slot] : nullptr});
-  });
+  const auto fill = [&](const PieceIndex& at, LaneTile& tile) {
+    tile.queries.lanes = 0;
+    fill_lane_tile(p, width, inputs.q, output, at, tile);
+  };
+  // A narrow window's keys stay in the cache of the core that has the neighbouring tile, too; a
+  // wide one has enough to compute for each row that it reads.
+  share_heads<1>(p.batch * p.heads_kv, {tile_count(p, width)}, executor,
+                 [&](const HeadPiece& piece, int slot) {
+                   Mine& mine = threads[slot];
+                   const PieceIndex at{piece.head, piece.index};
+                   if (mine.prepared != at) fill(at, mine.tiles[mine.current]);
+                   const LaneTile& tile = mine.tiles[mine.current];
+                   mine.prepared = {-1, -1};
+                   mine.upcoming.clear();
+                   if (look_ahead && piece.next) {
+                     mine.current = 1 - mine.current;
+                     fill(*piece.next, mine.tiles[mine.current]);
+                     mine.prepared = *piece.next;
+                     add_next_tile(p, window, tile, mine.tiles[mine.current], inputs,
+                                   mine.upcoming);
+                   }
+                   const std::int64_t b = tile.queries.batch;
+                   run_monotonic_tile({p, tile, *pattern, shaping.view(), mine.runs, gaussian,
+                                       inputs.k.row(b, tile.kv_head, 0), inputs.k.stride[2],
+                                       inputs.v.row(b, tile.kv_head, 0), inputs.v.stride[2],
+                                       scratch[static_cast<std::size_t>(slot)],
+                                       look_ahead ? &mine.upcoming : nullptr});
+                 });
 }
 
 PositionNetwork pack_position_network(std::int64_t dim, std::int64_t hidden, const float* w,
@@ -118,7 +151,8 @@ PositionNetwork pack_position_network(std::int64_t dim, std::int64_t hidden, con
 
 namespace {
 
-/// What a thread needs for a block of queries.
+/// What a thread needs: positions and their order are of the block of queries that it owns, which
+/// others may help with, the rest is for what it computes.
 struct PredictionScratch {
   PredictionScratch(const Problem& p, std::int64_t window, float* block)
       : positions(reinterpret_cast<double*>(block)),
@@ -137,13 +171,18 @@ struct PredictionScratch {
   double* network;      // prediction_doubles()
 };
 
-/// Lanes of a block: many where there are enough blocks for the threads, whole tiles.
-std::int64_t predicted_block(const Problem& p, int threads) {
-  const std::int64_t lanes = p.seq_q * p.group();
-  const std::int64_t share = p.batch * p.heads_kv * lanes / (std::int64_t{8} * threads);
-  const std::int64_t tiles = std::max<std::int64_t>(1, share / kPredictedQueries);
-  return std::min<std::int64_t>(kPredictedBlock, tiles * kPredictedQueries);
-}
+/// Lanes whose positions are ordered together: as few blocks of a head as there can be, of one size
+/// but the last.
+struct PredictedBlocks {
+  explicit PredictedBlocks(const Problem& p)
+      : lanes(p.seq_q * p.group()),
+        per_head((lanes + kPredictedBlock - 1) / kPredictedBlock),
+        size(((lanes + per_head - 1) / per_head + kPredictedQueries - 1) / kPredictedQueries *
+             kPredictedQueries) {}
+  std::int64_t lanes;     // Of a head of keys.
+  std::int64_t per_head;  // Blocks.
+  std::int64_t size;      // Lanes of a block.
+};
 
 /// order[0, count): the indices of positions in [0, keys], by position, in steps of some keys.
 void order_by_position(const double* positions, int count, std::int64_t keys, std::int32_t* order) {
@@ -158,84 +197,104 @@ void order_by_position(const double* positions, int count, std::int64_t keys, st
   for (int i = count - 1; i >= 0; --i) order[--ends[step(i)]] = i;
 }
 
-/// Lanes of one head of keys: their positions are predicted, then their windows are visited in the
+/// All blocks of a call: positions are predicted, ordered, and then the windows are visited in the
 /// order of the keys.
-class PredictedBlock {
+class PredictedCall {
  public:
-  PredictedBlock(const Problem& problem, const PositionNetwork& network, std::int64_t window,
-                 const Inputs& inputs, TensorView output, LogitShaping shaping,
-                 const PredictionScratch& scratch)
+  PredictedCall(const Problem& problem, const PositionNetwork& network, std::int64_t window,
+                const Inputs& inputs, TensorView output, LogitShaping shaping)
       : problem_(problem),
         network_(network),
         window_(window),
         inputs_(inputs),
         output_(output),
-        shaping_(shaping),
-        scratch_(scratch) {}
+        shaping_(shaping) {}
 
-  /// Lanes [begin, begin + count) of a head. `upcoming` is this thread's, or null.
-  void run(std::int64_t batch, std::int64_t kv_head, std::int64_t begin, int count,
-           Upcoming* upcoming) {
-    Tile tiles[2];
-    const auto start = [&](Tile& tile) {
-      tile.lanes = LaneTile{};
-      tile.lanes.queries.batch = batch;
-      tile.lanes.kv_head = kv_head;
-    };
-    for (int first = 0; first < count; first += kPredictedQueries) {
-      LaneTile& lanes = tiles[0].lanes;
-      start(tiles[0]);
-      for (int at = first; at < std::min(count, first + kPredictedQueries); ++at) {
-        add_lane(problem_, inputs_.q, output_, begin + at, lanes);
-      }
-      predict_positions({network_, lanes.q_rows, lanes.queries.lanes, problem_.seq_k,
-                         scratch_.positions + first, scratch_.network});
-    }
-    order_by_position(scratch_.positions, count, problem_.seq_k, scratch_.order);
-    const auto place = [&](int first, Tile& tile) {
-      start(tile);
-      for (int at = first; at < std::min(count, first + kPredictedQueries); ++at) {
-        const std::int32_t lane = scratch_.order[at];
-        tile.positions[at - first] = scratch_.positions[lane];
-        add_lane(problem_, inputs_.q, output_, begin + lane, tile.lanes);
-      }
-    };
-    place(0, tiles[0]);
-    for (int first = 0, now = 0; first < count; first += kPredictedQueries, now = 1 - now) {
-      const bool last = first + kPredictedQueries >= count;
-      if (!last) place(first + kPredictedQueries, tiles[1 - now]);
-      if (upcoming != nullptr) {
-        upcoming->clear();
-        if (!last) add_next(tiles[now], tiles[1 - now], *upcoming);
-      }
-      const Rows k = keys(batch, kv_head), v = values(batch, kv_head);
-      run_predicted_tile({problem_, tiles[now].lanes, shaping_, window_, tiles[now].positions,
-                          k.first, k.stride, v.first, v.stride, scratch_.weights, upcoming});
-    }
-  }
-
- private:
-  static constexpr std::int64_t kMostFloatsAhead = std::int64_t{1} << 15;  // 128 KiB.
+  /// Lanes [begin, begin + count) of a head of keys, and what is known of them.
+  struct Block {
+    std::int64_t batch;
+    std::int64_t kv_head;
+    std::int64_t begin;
+    int count;
+    PredictionScratch scratch;
+  };
+  /// Lanes of a block that follow each other in the order of the keys.
   struct Tile {
     LaneTile lanes;
     double positions[kPredictedQueries];
   };
-  struct Rows {
-    const float* first;
-    std::int64_t stride;
-  };
+  static constexpr int kPredictedAtOnce = 4 * kPredictedQueries;
+
+  /// Predicts the positions of the index-th kPredictedAtOnce lanes; `network` is this thread's.
+  void predict(const Block& block, std::int64_t index, double* network) const {
+    const auto first = static_cast<int>(index * kPredictedAtOnce);
+    const int end = std::min(block.count, first + kPredictedAtOnce);
+    for (int from = first; from < end; from += kPredictedQueries) {
+      LaneTile lanes;
+      start(block, lanes);
+      for (int at = from; at < std::min(end, from + kPredictedQueries); ++at) {
+        add_lane(problem_, inputs_.q, output_, block.begin + at, lanes);
+      }
+      predict_positions({network_, lanes.q_rows, lanes.queries.lanes, problem_.seq_k,
+                         block.scratch.positions + from, network});
+    }
+  }
+  void order(const Block& block) const {
+    order_by_position(block.scratch.positions, block.count, problem_.seq_k, block.scratch.order);
+  }
+  /// The index-th tile.
+  void place(const Block& block, std::int64_t index, Tile& tile) const {
+    start(block, tile.lanes);
+    const auto first = static_cast<int>(index * kPredictedQueries);
+    for (int at = first; at < std::min(block.count, first + kPredictedQueries); ++at) {
+      const std::int32_t lane = block.scratch.order[at];
+      tile.positions[at - first] = block.scratch.positions[lane];
+      add_lane(problem_, inputs_.q, output_, block.begin + lane, tile.lanes);
+    }
+  }
+  /// Computes a placed tile; `weights` are this thread's.
+  void run(const Tile& tile, float* weights, Upcoming* upcoming) const {
+    const std::int64_t b = tile.lanes.queries.batch, h = tile.lanes.kv_head;
+    run_predicted_tile({problem_, tile.lanes, shaping_, window_, tile.positions,
+                        inputs_.k.row(b, h, 0), inputs_.k.stride[2], inputs_.v.row(b, h, 0),
+                        inputs_.v.stride[2], weights, upcoming});
+  }
+  /// What `next` reads and `now`, of the same head, does not, and where it writes.
+  void add_next(const Tile& now, const Tile& next, Upcoming& upcoming) const {
+    const TileQueries& queries = next.lanes.queries;
+    const Reach before = reach(now);
+    Reach after = reach(next);
+    if (after.begin < before.begin) {
+      after.end = std::min(after.end, before.begin);
+    } else {
+      after.begin = std::max(after.begin, before.end);
+    }
+    // No more than the second-level cache keeps until then.
+    const std::int64_t count = std::clamp<std::int64_t>(
+        after.end - after.begin, 0, kMostFloatsAhead / (problem_.dim_qk + problem_.dim_v));
+    const std::int64_t b = queries.batch, h = next.lanes.kv_head;
+    upcoming.add_rows(inputs_.k.row(b, h, after.begin), inputs_.k.stride[2], count,
+                      problem_.dim_qk);
+    upcoming.add_rows(inputs_.v.row(b, h, after.begin), inputs_.v.stride[2], count, problem_.dim_v);
+    for (int lane = 0; lane < queries.lanes; ++lane) {
+      upcoming.add(next.lanes.q_rows[lane], problem_.dim_qk);
+      upcoming.add(next.lanes.out_rows[lane], problem_.dim_v);
+    }
+    upcoming.spread_over(std::int64_t{2} * now.lanes.queries.lanes);
+  }
+
+ private:
+  static constexpr std::int64_t kMostFloatsAhead = std::int64_t{1} << 15;  // 128 KiB.
   struct Reach {
     std::int64_t begin;
     std::int64_t end;
   };
 
-  Rows keys(std::int64_t batch, std::int64_t kv_head) const {
-    return {inputs_.k.row(batch, kv_head, 0), inputs_.k.stride[2]};
+  static void start(const Block& block, LaneTile& tile) {
+    tile.queries.lanes = 0;
+    tile.queries.batch = block.batch;
+    tile.kv_head = block.kv_head;
   }
-  Rows values(std::int64_t batch, std::int64_t kv_head) const {
-    return {inputs_.v.row(batch, kv_head, 0), inputs_.v.stride[2]};
-  }
-
   /// The keys that the tile's windows lie in.
   Reach reach(const Tile& tile) const {
     const auto [low, high] =
@@ -245,32 +304,12 @@ class PredictedBlock {
             index_within(*high + window + 1, problem_.seq_k)};
   }
 
-  /// What `next` reads and `now` does not, and where it writes.
-  void add_next(const Tile& now, const Tile& next, Upcoming& upcoming) const {
-    const TileQueries& queries = next.lanes.queries;
-    const Reach after = reach(next);
-    const std::int64_t begin = std::max(after.begin, reach(now).end);
-    // No more than the second-level cache keeps until then.
-    const std::int64_t count =
-        std::min(after.end - begin, kMostFloatsAhead / (problem_.dim_qk + problem_.dim_v));
-    const Rows k = keys(queries.batch, next.lanes.kv_head);
-    const Rows v = values(queries.batch, next.lanes.kv_head);
-    upcoming.add_rows(k.first + begin * k.stride, k.stride, count, problem_.dim_qk);
-    upcoming.add_rows(v.first + begin * v.stride, v.stride, count, problem_.dim_v);
-    for (int lane = 0; lane < queries.lanes; ++lane) {
-      upcoming.add(next.lanes.q_rows[lane], problem_.dim_qk);
-      upcoming.add(next.lanes.out_rows[lane], problem_.dim_v);
-    }
-    upcoming.spread_over(std::int64_t{2} * now.lanes.queries.lanes);
-  }
-
   const Problem& problem_;
   const PositionNetwork& network_;
   std::int64_t window_;
   const Inputs& inputs_;
   TensorView output_;
   LogitShaping shaping_;
-  PredictionScratch scratch_;
 };
 
 }  // namespace
@@ -281,20 +320,55 @@ void predictive_window_attention(const Problem& p, std::int64_t window,
   const ProblemShaping shaping(p);
   const auto scratch = take_per_thread(
       workspace, PredictionScratch::floats(p, window, network.hidden), executor.threads());
-  PerThread<Upcoming> upcoming(executor.threads());
+  struct Mine {
+    Upcoming upcoming;
+    PredictedCall::Tile tiles[2];
+    int current = 0;
+    PieceIndex prepared{-1, -1};  // What tiles[current] holds.
+  };
+  PerThread<Mine> threads(executor.threads());
   const bool look_ahead = p.batch * p.heads_kv * head_bytes(p) > kNearBytes;
-  const std::int64_t lanes = p.seq_q * p.group();
-  const std::int64_t size = predicted_block(p, executor.threads());
-  const std::int64_t blocks = (lanes + size - 1) / size;
-  executor.parallel_for(p.batch * p.heads_kv * blocks, [&](std::int64_t index, int slot) {
-    const auto at = static_cast<std::size_t>(slot);
-    const std::int64_t begin = index % blocks * size;
-    PredictedBlock block(p, network, window, inputs, output, shaping.view(),
-                         {p, window, scratch[at]});
-    block.run(index / blocks / p.heads_kv, index / blocks % p.heads_kv, begin,
-              static_cast<int>(std::min(size, lanes - begin)),
-              look_ahead ? &upcoming[slot] : nullptr);
-  });
+  const PredictedCall call(p, network, window, inputs, output, shaping.view());
+  const PredictedBlocks blocks(p);
+  const std::int64_t all = p.batch * p.heads_kv * blocks.per_head;
+  const auto block_of = [&](const HeadPiece& piece) {
+    const std::int64_t head = piece.head / blocks.per_head;
+    const std::int64_t begin = piece.head % blocks.per_head * blocks.size;
+    const std::int64_t owner = all <= executor.threads() ? piece.head : piece.owner;
+    return PredictedCall::Block{
+        head / p.heads_kv,
+        head % p.heads_kv,
+        begin,
+        static_cast<int>(std::clamp<std::int64_t>(blocks.lanes - begin, 0, blocks.size)),
+        {p, window, scratch[static_cast<std::size_t>(owner)]}};
+  };
+  const auto run_tile = [&](const HeadPiece& piece, const PredictedCall::Block& block, int slot,
+                            float* weights) {
+    if (piece.index * kPredictedQueries >= block.count) return;
+    Mine& mine = threads[slot];
+    const PieceIndex at{piece.head, piece.index};
+    if (mine.prepared != at) call.place(block, piece.index, mine.tiles[mine.current]);
+    const PredictedCall::Tile& tile = mine.tiles[mine.current];
+    mine.prepared = {-1, -1};
+    mine.upcoming.clear();
+    if (piece.next && piece.next->index * kPredictedQueries < block.count) {
+      mine.current = 1 - mine.current;
+      call.place(block, piece.next->index, mine.tiles[mine.current]);
+      mine.prepared = *piece.next;
+      if (look_ahead) call.add_next(tile, mine.tiles[mine.current], mine.upcoming);
+    }
+    call.run(tile, weights, look_ahead ? &mine.upcoming : nullptr);
+  };
+  const std::int64_t predictions =
+      (blocks.size + PredictedCall::kPredictedAtOnce - 1) / PredictedCall::kPredictedAtOnce;
+  share_heads<3>(all, {predictions, 1, blocks.size / kPredictedQueries}, executor,
+                 [&](const HeadPiece& piece, int slot) {
+                   const PredictionScratch mine(p, window, scratch[static_cast<std::size_t>(slot)]);
+                   const PredictedCall::Block block = block_of(piece);
+                   if (piece.phase == 0) return call.predict(block, piece.index, mine.network);
+                   if (piece.phase == 1) return call.order(block);
+                   run_tile(piece, block, slot, mine.weights);
+                 });
 }
 
 WindowWork monotonic_window_work(const Problem& p, std::int64_t window, int threads) {

@@ -16,16 +16,21 @@ void add_lane(const Problem& p, ConstTensorView q, TensorView out, std::int64_t 
   tile.row[at] = (b * p.heads_q + h) * p.seq_q + i;
 }
 
+void fill_lane_tile(const Problem& p, int width, ConstTensorView q, TensorView out,
+                    const PieceIndex& at, LaneTile& tile) {
+  tile.queries.batch = at.head / p.heads_kv;
+  tile.kv_head = at.head % p.heads_kv;
+  const std::int64_t begin = (tile_count(p, width) - 1 - at.index) * width;
+  const std::int64_t end = std::min(begin + width, p.seq_q * p.group());
+  for (std::int64_t lane = begin; lane < end; ++lane) add_lane(p, q, out, lane, tile);
+}
+
 void for_each_lane_tile(const Problem& p, int width, ConstTensorView q, TensorView out,
                         Executor& executor, const std::function<void(LaneTile&, int slot)>& body) {
   const std::int64_t tiles = tile_count(p, width);
   executor.parallel_for(p.batch * p.heads_kv * tiles, [&](std::int64_t index, int slot) {
-    const std::int64_t tile = tiles - 1 - index % tiles;
     LaneTile work;
-    work.queries.batch = index / tiles / p.heads_kv;
-    work.kv_head = index / tiles % p.heads_kv;
-    const std::int64_t end = std::min((tile + 1) * width, p.seq_q * p.group());
-    for (std::int64_t lane = tile * width; lane < end; ++lane) add_lane(p, q, out, lane, work);
+    fill_lane_tile(p, width, q, out, {index / tiles, index % tiles}, work);
     body(work, slot);
   });
 }

@@ -12,6 +12,7 @@
 #include "kernels/key_pattern.h"
 #include "kernels/logit_terms.h"
 #include "kernels/score_modifier.h"
+#include "kernels/shared_heads.h"
 #include "kernels/tiled_softmax.h"
 
 namespace attnbench::kernels {
@@ -49,8 +50,13 @@ class ProblemShaping {
 void add_lane(const Problem& problem, ConstTensorView q, TensorView out, std::int64_t lane,
               LaneTile& tile);
 
-/// Calls body(tile, slot) for every tile of `width` lanes, shared out among the threads: head by
-/// head, within a head from the last tile, which under a causal mask is the longest.
+/// The index-th of a head's tiles of `width` lanes; they come from the last on, which under a
+/// causal mask is the longest. head = batch row * Hkv + key-value head.
+void fill_lane_tile(const Problem& problem, int width, ConstTensorView q, TensorView out,
+                    const PieceIndex& at, LaneTile& tile);
+
+/// Calls body(tile, slot) for every tile of `width` lanes, shared out among the threads, head by
+/// head.
 void for_each_lane_tile(const Problem& problem, int width, ConstTensorView q, TensorView out,
                         Executor& executor, const std::function<void(LaneTile&, int slot)>& body);
 

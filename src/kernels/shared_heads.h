@@ -46,9 +46,11 @@ class TwoEnded {
   std::atomic<std::uint64_t> left_{0};  ///< The end in the upper half, the begin in the lower.
 };
 
+/// A piece of a phase.
 struct PieceIndex {
   std::int64_t head = 0;
   std::int64_t index = 0;
+  bool operator==(const PieceIndex&) const = default;
 };
 
 /// One piece of the work on a head.

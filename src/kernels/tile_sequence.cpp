@@ -33,6 +33,12 @@ std::int64_t head_bytes(const Problem& p) {
          static_cast<std::int64_t>(sizeof(float));
 }
 
+bool windows_stay_near(const Problem& p, const KeyPattern& pattern) {
+  const std::int64_t keys = pattern.window_keys();
+  const auto row_bytes = static_cast<std::int64_t>(sizeof(float)) * (p.dim_qk + p.dim_v);
+  return keys != KeyPattern::kAllKeys && (keys + kTileQueries) * row_bytes <= kNearHeadBytes;
+}
+
 std::int64_t product_steps(const TileJob& job) {
   std::int64_t steps = 0;
   for (const KeyRun& run : *job.runs) {

@@ -19,6 +19,10 @@ constexpr std::int64_t kNearBytes = std::int64_t{4} << 20;
 /// ask for their own next rows as well.
 constexpr std::int64_t kFarBytes = std::int64_t{12} << 20;
 
+/// Whether all tiles of a pattern read other keys than their neighbours, and a core's own cache
+/// keeps what one of them reads.
+bool windows_stay_near(const Problem& p, const KeyPattern& pattern);
+
 /// Register tiles of the products of a job whose runs are listed: how often they ask for something
 /// upcoming.
 std::int64_t product_steps(const TileJob& job);

@@ -164,19 +164,6 @@ void run_split(TiledRun& run, std::int64_t parts, float* rows, SoftmaxState* sta
 
 }  // namespace
 
-namespace {
-
-/// Whether a core's own cache keeps the keys and values that one tile reads, and all tiles read
-/// others.
-bool windows_stay_near(const TiledSoftmaxCall& call) {
-  const std::int64_t keys = call.pattern.window_keys();
-  const auto row_bytes =
-      static_cast<std::int64_t>(sizeof(float)) * (call.problem.dim_qk + call.problem.dim_v);
-  return keys != KeyPattern::kAllKeys && (keys + kTileQueries) * row_bytes <= kNearHeadBytes;
-}
-
-}  // namespace
-
 void tiled_softmax(const TiledSoftmaxCall& call, Workspace& workspace, Executor& executor) {
   const Problem& p = call.problem;
   TiledRun run{TiledCall(call), {}};
@@ -194,7 +181,7 @@ void tiled_softmax(const TiledSoftmaxCall& call, Workspace& workspace, Executor&
   const HeadTiles tiles(call);
   const std::int64_t heads = p.batch * p.heads_kv, count = tiles.count(), all = heads * count;
   const bool far = run.tiled.bytes > kNearBytes;
-  if (windows_stay_near(call)) {
+  if (windows_stay_near(p, call.pattern)) {
     // Neighbouring tiles on one thread: each reads what the last one has brought, and some more.
     share_heads<1>(heads, {count}, executor, [&](const HeadPiece& piece, int slot) {
       tiles.run(piece, far, sequences[slot]);
