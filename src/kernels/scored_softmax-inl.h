@@ -156,31 +156,30 @@ struct ValueRows {
 
 /// Calls score(begin, keys) for every block of keys that the tile visits, which fills t.scores, and
 /// adds the weighted values to t.acc; weigh(begin) is what softmax_vectors() does to the weights of
-/// the block that begins there.
+/// the block that begins there. Products with values take steps of what is `upcoming`.
 template <class Score, class Weigh>
 HWY_INLINE void online_softmax(const TileQueries& queries, const KeyPattern& pattern,
                                std::vector<KeyRun>& runs, const ValueRows& values,
-                               const OnlineTile& t, Score score, Weigh weigh) {
+                               const OnlineTile& t, Score score, Weigh weigh,
+                               Upcoming* upcoming = nullptr) {
   runs.clear();
   pattern.runs(queries, runs);
   Old old = Old::overwrite;
-  for (const KeyRun& run : runs) {
-    for (std::int64_t begin = run.begin; begin < run.end; begin += kKeyBlock) {
-      const std::int64_t end = std::min<std::int64_t>(begin + kKeyBlock, run.end);
-      const std::ptrdiff_t keys = end - begin;
-      score(begin, keys);
-      if (run.masked) {
-        std::uint64_t mask[kKeyBlock];
-        pattern.mask(queries, run.source, begin, end, mask);
-        softmax_columns<true>(t, keys, mask, weigh(begin));
-      } else {
-        softmax_columns<false>(t, keys, nullptr, weigh(begin));
-      }
-      gemm<ALayout::col_major>(values.dim, t.columns, keys, values.v + begin * values.stride,
-                               values.stride, t.scores, kLaneStride, t.acc, kLaneStride, old,
-                               t.factor);
-      old = Old::rescale;
+  BlockCursor blocks(runs);
+  for (KeyBlock block; blocks.next(block);) {
+    const std::ptrdiff_t keys = block.end - block.begin;
+    score(block.begin, keys);
+    if (block.masked) {
+      std::uint64_t mask[kKeyBlock];
+      block_mask(pattern, queries, runs, block, mask);
+      softmax_columns<true>(t, keys, mask, weigh(block.begin));
+    } else {
+      softmax_columns<false>(t, keys, nullptr, weigh(block.begin));
     }
+    gemm<ALayout::col_major>(values.dim, t.columns, keys, values.v + block.begin * values.stride,
+                             values.stride, t.scores, kLaneStride, t.acc, kLaneStride, old,
+                             t.factor, upcoming);
+    old = Old::rescale;
   }
   if (old == Old::overwrite) std::fill_n(t.acc, values.dim * kLaneStride, 0.0F);
 }

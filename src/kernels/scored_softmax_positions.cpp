@@ -20,10 +20,7 @@ WindowPattern monotonic_pattern(const Problem& p, std::int64_t window) {
 /// its windows, its output rows.
 void add_next_tile(const Problem& p, std::int64_t window, const LaneTile& now, const LaneTile& next,
                    const Inputs& inputs, Upcoming& upcoming) {
-  for (int lane = 0; lane < next.queries.lanes; ++lane) {
-    upcoming.add(next.q_rows[lane], p.dim_qk);
-    upcoming.add(next.out_rows[lane], p.dim_v);
-  }
+  for (int lane = 0; lane < next.queries.lanes; ++lane) upcoming.add(next.q_rows[lane], p.dim_qk);
   const std::int64_t right = p.causal ? 0 : window;
   const auto low = [&](const LaneTile& tile) {
     return index_within(static_cast<double>(tile.queries.first() + p.diagonal() - window), p.seq_k);
@@ -44,6 +41,7 @@ void add_next_tile(const Problem& p, std::int64_t window, const LaneTile& now, c
   const std::int64_t count = std::max<std::int64_t>(0, end - begin);
   upcoming.add_rows(inputs.k.row(b, h, begin), inputs.k.stride[2], count, p.dim_qk);
   upcoming.add_rows(inputs.v.row(b, h, begin), inputs.v.stride[2], count, p.dim_v);
+  for (int lane = 0; lane < next.queries.lanes; ++lane) upcoming.add(next.out_rows[lane], p.dim_v);
 }
 
 /// Hidden units, padded: 4 vectors of AVX-512.

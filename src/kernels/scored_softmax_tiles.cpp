@@ -56,11 +56,10 @@ TileVisits count_visits(const Problem& p, const KeyPattern& pattern) {
       tile_lanes(p, width, tile, b, head, queries);
       runs.clear();
       pattern.runs(queries, runs);
-      for (const KeyRun& run : runs) {
-        const std::int64_t keys = run.end - run.begin;
-        const std::int64_t blocks = (keys + kKeyBlock - 1) / kKeyBlock;
-        visits.pairs += static_cast<double>(keys * queries.lanes) * heads;
-        visits.lane_blocks += static_cast<double>(blocks * queries.lanes) * heads;
+      BlockCursor blocks(runs);
+      for (KeyBlock block; blocks.next(block);) {
+        visits.pairs += static_cast<double>((block.end - block.begin) * queries.lanes) * heads;
+        visits.lane_blocks += static_cast<double>(queries.lanes) * heads;
       }
     }
   });

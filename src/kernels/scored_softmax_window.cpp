@@ -27,6 +27,20 @@ std::int64_t gaussian_index(const Problem& p, const LaneTile& tile) {
   return tile.queries.query[0] * p.group() + tile.queries.head[0] - tile.kv_head * p.group();
 }
 
+/// Keys whose weights take about as long as a register tile of a product.
+constexpr std::ptrdiff_t kKeysPerStep = 4;
+
+/// Steps that what is upcoming is asked for in: register tiles of both products, and some keys of
+/// the softmax between them.
+std::int64_t upcoming_steps(const MonotonicTile& job) {
+  job.runs.clear();
+  job.pattern.runs(job.tile.queries, job.runs);
+  std::int64_t keys = 0;
+  for (const KeyRun& run : job.runs) keys += run.end - run.begin;
+  const std::int64_t blocks = (keys + kKeyBlock - 1) / kKeyBlock;
+  return keys / kGemmRows + keys / kKeysPerStep + blocks * job.problem.dim_v / kGemmRows;
+}
+
 void monotonic_target(const MonotonicTile& job) {
   const Problem& p = job.problem;
   const int lanes = job.tile.queries.lanes;
@@ -36,8 +50,7 @@ void monotonic_target(const MonotonicTile& job) {
                   static_cast<float>(std::numbers::log2e), packed, kLaneStride);
   const TileTerms terms(job.shaping, job.tile.queries);
   terms.start(t);
-  // All of it goes into the first block: a window of this width is seldom more.
-  if (job.upcoming != nullptr) job.upcoming->spread_over(kTileQueries / 2);
+  if (job.upcoming != nullptr) job.upcoming->spread_over(upcoming_steps(job));
   const auto score = [&](std::int64_t begin, std::ptrdiff_t keys) {
     gemm<ALayout::row_major>(keys, t.columns, p.dim_qk, job.k + begin * job.k_stride, job.k_stride,
                              packed, kLaneStride, t.scores, kLaneStride, Old::overwrite, nullptr,
@@ -50,12 +63,12 @@ void monotonic_target(const MonotonicTile& job) {
     const float* table = job.gaussian.at(first - (begin - p.diagonal()) * p.group());
     return [&job, table, step = p.group()](auto d, std::ptrdiff_t j, std::ptrdiff_t column,
                                            auto weight) {
-      if (column == 0 && job.upcoming != nullptr) job.upcoming->step();
+      if (column == 0 && j % kKeysPerStep == 0 && job.upcoming != nullptr) job.upcoming->step();
       return hn::Mul(weight, hn::LoadU(d, table + column - j * step));
     };
   };
   online_softmax(job.tile.queries, job.pattern, job.runs, {job.v, job.v_stride, p.dim_v}, t, score,
-                 weigh);
+                 weigh, job.upcoming);
   finish_tile(t, job.tile, p.dim_v);
 }
 
