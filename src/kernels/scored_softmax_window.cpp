@@ -28,7 +28,7 @@ std::int64_t gaussian_index(const Problem& p, const LaneTile& tile) {
 }
 
 /// Keys whose weights take about as long as a register tile of a product.
-constexpr std::ptrdiff_t kKeysPerStep = 4;
+constexpr std::ptrdiff_t kKeysPerStep = 8;
 
 /// Steps that what is upcoming is asked for in: register tiles of both products, and some keys of
 /// the softmax between them.
