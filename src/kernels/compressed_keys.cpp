@@ -40,7 +40,7 @@ void compressed_softmax(const ProjectionCall& keys, const ProjectionCall& values
         workspace.take(tile_scratch_floats(call.problem.dim_qk, call.problem.dim_v)));
   });
   const HeadTiles tiles(call);
-  const bool far = head_bytes(call.problem) > kNearHeadBytes;
+  const bool far = p.batch * p.heads_kv * head_bytes(call.problem) > kNearBytes;
   const std::int64_t blocks = (keys.projection.rank + kRankBlock - 1) / kRankBlock;
   share_heads<2>(p.batch * p.heads_kv, {2 * blocks, tiles.count()}, executor,
                  [&](const HeadPiece& piece, int slot) {

@@ -238,18 +238,21 @@ void strided_softmax(const Problem& p, const LogitTerms& terms, std::int64_t str
   const ResidueCall call{
       {p, inputs.q, output, states, terms.if_any(), modifier.get()}, stride, inputs};
   const HeadTiles band_tiles(band_call);
-  const bool far = head_bytes(p) > kNearHeadBytes;
+  // The band brings a head; its classes find it in a core's own cache where that keeps it.
+  const bool far_heads = p.batch * p.heads_kv * head_bytes(p) > kNearBytes;
+  const bool far_classes = head_bytes(p) > kNearHeadBytes;
   // A row's band and its class run on one core where a thread has the head to itself: its
   // unnormalised output then does not cross from one core's cache to another's.
   share_heads<2>(p.batch * p.heads_kv, {band_tiles.count(), stride}, executor,
                  [&](const HeadPiece& piece, int slot) {
                    ResidueScratch& mine = scratch[slot];
-                   if (piece.phase == 0) return band_tiles.run(piece, far, *mine.band);
+                   if (piece.phase == 0) return band_tiles.run(piece, far_heads, *mine.band);
                    const auto class_at = [&](std::int64_t head, std::int64_t residue) {
                      return ClassIndex{{head / p.heads_kv, head % p.heads_kv}, residue};
                    };
                    std::optional<ClassIndex> next;
-                   if (far && piece.next) next = class_at(piece.next->head, piece.next->index);
+                   if (far_classes && piece.next)
+                     next = class_at(piece.next->head, piece.next->index);
                    run_class(call, class_at(piece.head, piece.index), next ? &*next : nullptr,
                              mine);
                  });
