@@ -16,6 +16,13 @@ WindowPattern monotonic_pattern(const Problem& p, std::int64_t window) {
   return {window, p.causal ? 0 : window, p.diagonal(), p.seq_k, p.key_lengths};
 }
 
+/// Of `rows` keys and values, those that are asked for: no more than the second-level cache keeps
+/// until they are read.
+std::int64_t rows_ahead(const Problem& p, std::int64_t rows) {
+  constexpr std::int64_t kMostFloats = std::int64_t{1} << 15;  // 128 KiB.
+  return std::clamp<std::int64_t>(rows, 0, kMostFloats / (p.dim_qk + p.dim_v));
+}
+
 /// What `next` reads and `now` does not, and where it writes: its queries, the keys and values of
 /// its windows, its output rows.
 void add_next_tile(const Problem& p, std::int64_t window, const LaneTile& now, const LaneTile& next,
@@ -38,7 +45,7 @@ void add_next_tile(const Problem& p, std::int64_t window, const LaneTile& now, c
     }
   }
   const std::int64_t b = next.queries.batch, h = next.kv_head;
-  const std::int64_t count = std::max<std::int64_t>(0, end - begin);
+  const std::int64_t count = rows_ahead(p, end - begin);
   upcoming.add_rows(inputs.k.row(b, h, begin), inputs.k.stride[2], count, p.dim_qk);
   upcoming.add_rows(inputs.v.row(b, h, begin), inputs.v.stride[2], count, p.dim_v);
   for (int lane = 0; lane < next.queries.lanes; ++lane) upcoming.add(next.out_rows[lane], p.dim_v);
@@ -100,8 +107,7 @@ void monotonic_window_attention(const Problem& p, std::int64_t window,
     tile.queries.lanes = 0;
     fill_lane_tile(p, width, inputs.q, output, at, tile);
   };
-  // A narrow window's keys stay in the cache of the core that has the neighbouring tile, too; a
-  // wide one has enough to compute for each row that it reads.
+  // Neighbouring tiles on one thread: each reads what the last one has brought, and some more.
   share_heads<1>(p.batch * p.heads_kv, {tile_count(p, width)}, executor,
                  [&](const HeadPiece& piece, int slot) {
                    Mine& mine = threads[slot];
@@ -267,9 +273,7 @@ class PredictedCall {
     } else {
       after.begin = std::max(after.begin, before.end);
     }
-    // No more than the second-level cache keeps until then.
-    const std::int64_t count = std::clamp<std::int64_t>(
-        after.end - after.begin, 0, kMostFloatsAhead / (problem_.dim_qk + problem_.dim_v));
+    const std::int64_t count = rows_ahead(problem_, after.end - after.begin);
     const std::int64_t b = queries.batch, h = next.lanes.kv_head;
     upcoming.add_rows(inputs_.k.row(b, h, after.begin), inputs_.k.stride[2], count,
                       problem_.dim_qk);
@@ -282,7 +286,6 @@ class PredictedCall {
   }
 
  private:
-  static constexpr std::int64_t kMostFloatsAhead = std::int64_t{1} << 15;  // 128 KiB.
   struct Reach {
     std::int64_t begin;
     std::int64_t end;
