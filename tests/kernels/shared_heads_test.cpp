@@ -110,6 +110,37 @@ TEST(ShareHeads, OneThreadGoesHeadByHeadFromTheFront) {
                        {0, 0, 0, 0, 1}, {0, 0, 1, 1, 0}, {1, 0, 0, 1, 1}, {1, 0, 1, -1, -1}}));
 }
 
+/// For a minute at most.
+template <class Condition>
+void wait_for(Condition condition) {
+  for (int i = 0; i < 60000 && !condition(); ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+}
+
+/// The last piece of the first phase, which a helper has, is still at work when the owner has
+/// nothing left to do but the second phase.
+TEST(ShareHeads, APhaseWaitsForThePiecesOfHelpers) {
+  ThreadArena arena(2);
+  std::atomic<bool> helping{false}, helped{false}, second{false};
+  share_heads<2>(1, {2, 1}, arena, [&](const HeadPiece& piece, int slot) {
+    if (piece.phase == 1) {
+      EXPECT_TRUE(helped.load()) << "the second phase began before the first was over";
+      second = true;
+    } else if (slot == piece.owner) {
+      wait_for([&] { return helping.load(); });
+    } else {
+      helping = true;
+      for (int i = 0; i < 100 && !second.load(); ++i) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+      }
+      helped = true;
+    }
+  });
+  EXPECT_TRUE(helping.load());
+  EXPECT_TRUE(second.load());
+}
+
 /// The first piece of the only head is not over before another thread has done one: without help
 /// this would never be.
 TEST(ShareHeads, WhoeverHasNoHeadHelpsFromTheEnd) {
@@ -122,10 +153,7 @@ TEST(ShareHeads, WhoeverHasNoHeadHelpsFromTheEnd) {
       lowest = piece.index;
       return;
     }
-    // For a minute at most.
-    for (int i = 0; i < 60000 && helped.load() == 0; ++i) {
-      std::this_thread::sleep_for(std::chrono::milliseconds(1));
-    }
+    if (piece.index == 0) wait_for([&] { return helped.load() > 0; });
   });
   EXPECT_GT(helped.load(), 0);
   EXPECT_EQ(lowest.load(), kPieces - helped.load());
