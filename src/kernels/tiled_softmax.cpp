@@ -11,6 +11,7 @@
 #include <numbers>
 #include <optional>
 
+#include "kernels/column_softmax-inl.h"
 #include "kernels/exp-inl.h"
 #include "kernels/gemm-inl.h"
 #include "kernels/logit_terms-inl.h"
@@ -26,17 +27,12 @@ namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 namespace {
 
-constexpr std::ptrdiff_t kLanes = kTileQueries;  // Row stride of every tile buffer.
+constexpr std::ptrdiff_t kLanes = kLaneStride;
 
 /// A tile's buffers: columns are query lanes.
-struct TileBuffers {
-  float* q;                // [D][64], scaled by scale * log2(e)
-  float* scores;           // [kKeyBlock][64]
-  float* acc;              // [Dv][64]
-  float* maximum;          // [64]
-  float* sum;              // [64]
-  float* factor;           // [64]
-  std::ptrdiff_t columns;  // Lanes rounded up to whole vectors.
+struct TileBuffers : SoftmaxColumns {
+  float* q;    // [D][64], scaled by scale * log2(e)
+  float* acc;  // [Dv][64]
 };
 
 TileBuffers lay_out(const TileJob& job) {
@@ -51,72 +47,6 @@ TileBuffers lay_out(const TileJob& job) {
   t.factor = t.sum + kLanes;
   t.columns = (job.queries.lanes + lanes - 1) / lanes * lanes;
   return t;
-}
-
-/// Turns V columns of vectors of scores into weights, in place, and updates maximum, sum and the
-/// factor by which what was accumulated before is to shrink.
-template <int V, bool masked>
-HWY_INLINE void softmax_columns(float* scores, std::ptrdiff_t keys, const std::uint64_t* mask,
-                                std::ptrdiff_t column, const TileBuffers& t) {
-  const hn::ScalableTag<float> d;
-  using Vec = hn::Vec<decltype(d)>;
-  const auto lanes = static_cast<std::ptrdiff_t>(hn::Lanes(d));
-  const Vec none = hn::Set(d, -std::numeric_limits<float>::infinity());
-  Vec maximum[V], sum[V];
-#pragma GCC unroll 4
-  for (int v = 0; v < V; ++v) maximum[v] = hn::Load(d, t.maximum + column + v * lanes);
-  for (std::ptrdiff_t j = 0; j < keys; ++j) {
-    float* row = scores + j * kLanes + column;
-#pragma GCC unroll 4
-    for (int v = 0; v < V; ++v) {
-      Vec s = hn::Load(d, row + v * lanes);
-      if constexpr (masked) {
-        const std::uint64_t bits = mask[j] >> (column + v * lanes);
-        s = hn::IfThenElse(hn::LoadMaskBits(d, reinterpret_cast<const std::uint8_t*>(&bits)), s,
-                           none);
-        hn::Store(s, d, row + v * lanes);
-      }
-      maximum[v] = hn::Max(maximum[v], s);
-    }
-  }
-#pragma GCC unroll 4
-  for (int v = 0; v < V; ++v) {
-    const std::ptrdiff_t at = column + v * lanes;
-    const Vec old = hn::Load(d, t.maximum + at);
-    hn::Store(maximum[v], d, t.maximum + at);
-    // A lane that has seen no key yet: (-inf) - (-inf) must not be formed.
-    if constexpr (masked) {
-      maximum[v] = hn::IfThenZeroElse(hn::Eq(maximum[v], none), maximum[v]);
-    }
-    const Vec factor = exp2_nonpositive(d, hn::Sub(old, maximum[v]));
-    hn::Store(factor, d, t.factor + at);
-    sum[v] = hn::Mul(factor, hn::Load(d, t.sum + at));
-  }
-  for (std::ptrdiff_t j = 0; j < keys; ++j) {
-    float* row = scores + j * kLanes + column;
-#pragma GCC unroll 4
-    for (int v = 0; v < V; ++v) {
-      const Vec p = exp2_nonpositive(d, hn::Sub(hn::Load(d, row + v * lanes), maximum[v]));
-      hn::Store(p, d, row + v * lanes);
-      sum[v] = hn::Add(sum[v], p);
-    }
-  }
-#pragma GCC unroll 4
-  for (int v = 0; v < V; ++v) hn::Store(sum[v], d, t.sum + column + v * lanes);
-}
-
-template <bool masked>
-void softmax_block(float* scores, std::ptrdiff_t keys, const std::uint64_t* mask,
-                   const TileBuffers& t) {
-  const hn::ScalableTag<float> d;
-  const auto lanes = static_cast<std::ptrdiff_t>(hn::Lanes(d));
-  std::ptrdiff_t column = 0;
-  for (; column + 2 * lanes <= t.columns; column += 2 * lanes) {
-    softmax_columns<2, masked>(scores, keys, mask, column, t);
-  }
-  for (; column < t.columns; column += lanes) {
-    softmax_columns<1, masked>(scores, keys, mask, column, t);
-  }
 }
 
 /// Soft cap and bias of one block of scores.
@@ -142,9 +72,9 @@ void key_block(const TileJob& job, const TileBuffers& t, const LaneTerms* lanes,
   if (block.masked) {
     std::uint64_t mask[kKeyBlock];
     block_mask(*job.pattern, job.queries, *job.runs, block, mask);
-    softmax_block<true>(t.scores, keys, mask, t);
+    softmax_columns<true>(t, keys, mask);
   } else {
-    softmax_block<false>(t.scores, keys, nullptr, t);
+    softmax_columns<false>(t, keys);
   }
   gemm<ALayout::col_major>(job.dim_v, t.columns, keys, source.v + begin * source.v_stride,
                            source.v_stride, t.scores, kLanes, t.acc, kLanes,
