@@ -88,7 +88,8 @@ class Location final : public Variant {
                      4 * d(p.seq_k * p.dim_qk);
     cost.traffic_bytes = cost.min_bytes;
     cost.useful_flops = dense_flops(p);
-    cost.workspace_bytes = kernels::tiled_softmax_workspace_bytes(p, threads);
+    cost.workspace_bytes =
+        kernels::tiled_softmax_workspace_bytes(p, kernels::base_pattern(p), threads);
     return cost;
   }
 

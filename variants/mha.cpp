@@ -313,7 +313,7 @@ Cost Mha::cost(const Problem& p, const ParamValues& params, int threads) const {
   };
   cost.workspace_bytes = bytes(p.seq_q, l.heads * l.dim) + bytes(p.seq_q, l.heads * l.dim_v) +
                          bytes(p.seq_k, l.kv_heads * l.dim) + bytes(p.seq_k, l.kv_heads * l.dim_v) +
-                         kernels::tiled_softmax_workspace_bytes(inner, threads) +
+                         kernels::tiled_softmax_workspace_bytes(inner, pattern_of(inner), threads) +
                          gathered(p.heads_q, p.seq_q, p.dim_qk) +
                          gathered(p.heads_q, p.seq_q, p.dim_v);
   if (!l.own_keys) {

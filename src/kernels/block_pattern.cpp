@@ -185,9 +185,10 @@ Cost block_plan_cost(const Problem& problem, const BlockRows& rows, int threads)
   cost.min_bytes = compulsory_bytes(problem);
   cost.traffic_bytes = cost.min_bytes;
   cost.useful_flops = dense_flops(problem);
-  cost.workspace_bytes = is_one_tile(block_tiles(problem, rows))
-                             ? tiled_softmax_workspace_bytes(problem, threads)
-                             : TileScratch::bytes(problem, threads);
+  cost.workspace_bytes =
+      is_one_tile(block_tiles(problem, rows))
+          ? tiled_softmax_workspace_bytes(problem, BlockPattern(problem, rows), threads)
+          : TileScratch::bytes(problem, threads);
   add_placed_rows_cost(problem, cost);
   return cost;
 }

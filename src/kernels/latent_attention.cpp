@@ -291,7 +291,7 @@ LatentWork latent_attention_work(const Problem& p, const LatentSizes& s, int thr
   };
   work.workspace_bytes = bytes(p.seq_q, s.heads * s.key_width()) +
                          bytes(p.seq_q, s.heads * s.dim_v) +
-                         tiled_softmax_workspace_bytes(inner, threads);
+                         tiled_softmax_workspace_bytes(inner, pattern_of(p), threads);
   if (s.q_rank > 0) work.workspace_bytes += bytes(p.seq_q, s.q_rank);
   if (p.diagonal() == 0) work.workspace_bytes += bytes(p.seq_k, s.latent_width());
   if (s.absorbed) {

@@ -324,7 +324,7 @@ std::size_t fixed_softmax_workspace_bytes(const Problem& p, std::int64_t stride,
   const std::int64_t rows = p.batch * p.heads_kv * summary_rows(p, stride, summary);
   return workspace_take_bytes(static_cast<std::size_t>(rows * p.dim_qk)) +
          workspace_take_bytes(static_cast<std::size_t>(rows * p.dim_v)) +
-         tiled_softmax_workspace_bytes(p, threads);
+         tiled_softmax_workspace_bytes(p, FixedPattern(p, stride, summary), threads);
 }
 
 TileWork fixed_softmax_work(const Problem& p, std::int64_t stride, std::int64_t summary,

@@ -41,7 +41,7 @@ Cost tiled_plan_cost(const Problem& problem, const KeyPattern& pattern, int thre
   cost.min_bytes = compulsory_bytes(problem);
   cost.traffic_bytes = cost.min_bytes;
   cost.useful_flops = dense_flops(problem);
-  cost.workspace_bytes = tiled_softmax_workspace_bytes(problem, threads);
+  cost.workspace_bytes = tiled_softmax_workspace_bytes(problem, pattern, threads);
   add_placed_rows_cost(problem, cost);
   return cost;
 }

@@ -10,6 +10,7 @@
 #include <limits>
 #include <numbers>
 #include <optional>
+#include <utility>
 
 #include "kernels/column_softmax-inl.h"
 #include "kernels/exp-inl.h"
@@ -17,6 +18,7 @@
 #include "kernels/logit_terms-inl.h"
 #include "kernels/narrow_tile.h"
 #include "kernels/op_count.h"
+#include "kernels/tile_strip.h"
 #include "kernels/tiled_softmax.h"
 #include "kernels/transpose-inl.h"
 #include "kernels/upcoming.h"
@@ -40,11 +42,11 @@ TileBuffers lay_out(const TileJob& job) {
   const auto lanes = static_cast<std::ptrdiff_t>(hn::Lanes(d));
   TileBuffers t{};
   t.q = job.scratch;
-  t.scores = t.q + job.dim_qk * kLanes;
-  t.acc = t.scores + kKeyBlock * kLanes;
+  t.acc = t.q + job.dim_qk * kLanes;
   t.maximum = t.acc + job.dim_v * kLanes;
   t.sum = t.maximum + kLanes;
   t.factor = t.sum + kLanes;
+  t.scores = t.factor + kLanes;
   t.columns = (job.queries.lanes + lanes - 1) / lanes * lanes;
   return t;
 }
@@ -155,6 +157,8 @@ void store_result(const TileJob& job, const TileBuffers& t) {
   }
 }
 
+/// A head's first tile asks: hardware prefetching begins anew with every page of its keys, and what
+/// it brings the other tiles find in the core's own cache.
 /// Tiles of at most so many lanes do too little for each row of keys and values for hardware
 /// prefetching to keep up. Where the rows are far and many, they ask for the next block's while
 /// they compute one.
@@ -167,6 +171,7 @@ constexpr std::int64_t kFarRowBytes = std::int64_t{6} << 20;
 constexpr bool kFullTilesAsk = HWY_TARGET > HWY_AVX3;
 
 bool asks_for_blocks(const TileJob& job, std::ptrdiff_t columns) {
+  if (job.first_of_head) return true;
   if (!job.far) return false;
   std::int64_t keys = 0;
   for (const KeyRun& run : *job.runs) keys += run.end - run.begin;
@@ -187,35 +192,120 @@ void ask_for(const TileJob& job, const KeyBlock& next, const KeyBlock& now, std:
                        Upcoming::Takers::all_columns);
 }
 
+/// A tile on its way through its blocks of keys.
+class RunningTile {
+ public:
+  /// Packs the queries and lists the keys; `scores` are where blocks of scores go.
+  void start(TileJob& job, float* scores) {
+    job_ = &job;
+    t_ = lay_out(job);
+    if (scores != nullptr) t_.scores = scores;
+    pack_transposed(job.q_rows, job.queries.lanes, t_.columns, job.dim_qk,
+                    static_cast<float>(job.scale * std::numbers::log2e), t_.q, kLanes);
+    start_state(job, t_);
+    if (job.terms != nullptr && job.terms->shape_logits()) terms_.emplace(*job.terms, job.queries);
+    list_runs(job);
+    blocks_.emplace(*job.runs);
+    more_ = blocks_->next(block_);
+  }
+  bool more() const { return more_; }
+  const KeyBlock& block() const { return block_; }
+  /// The block after the next one, if there is one.
+  bool peek(KeyBlock& block) const { return BlockCursor(*blocks_).next(block); }
+  void step(Upcoming* upcoming) {
+    key_block(*job_, t_, terms_ ? &*terms_ : nullptr, block_, first_, upcoming);
+    first_ = false;
+    more_ = blocks_->next(block_);
+  }
+  void finish() {
+    if (first_) std::fill_n(t_.acc, job_->dim_v * kLanes, 0.0F);
+    store_result(*job_, t_);
+  }
+  const TileJob& job() const { return *job_; }
+  const TileBuffers& buffers() const { return t_; }
+
+ private:
+  TileJob* job_ = nullptr;
+  TileBuffers t_{};
+  std::optional<LaneTerms> terms_;
+  std::optional<BlockCursor> blocks_;
+  KeyBlock block_;
+  bool more_ = false, first_ = true;
+};
+
 void run_tile_target(TileJob& job) {
-  const TileBuffers t = lay_out(job);
-  const int lanes = job.queries.lanes;
-  pack_transposed(job.q_rows, lanes, t.columns, job.dim_qk,
-                  static_cast<float>(job.scale * std::numbers::log2e), t.q, kLanes);
-  start_state(job, t);
-  std::optional<LaneTerms> lane_terms;
-  if (job.terms != nullptr && job.terms->shape_logits()) {
-    lane_terms.emplace(*job.terms, job.queries);
-  }
-  const LaneTerms* shaped = lane_terms ? &*lane_terms : nullptr;
-  list_runs(job);
-  const bool asks = asks_for_blocks(job, t.columns);
+  RunningTile tile;
+  tile.start(job, nullptr);
+  const std::ptrdiff_t columns = tile.buffers().columns;
+  const bool asks = asks_for_blocks(job, columns);
   Upcoming next_block;
-  bool first = true;
-  BlockCursor blocks(*job.runs);
-  KeyBlock block, next;
-  for (bool more = blocks.next(block); more; block = next, first = false) {
-    more = blocks.next(next);
-    if (asks && more) ask_for(job, next, block, t.columns, next_block);
-    key_block(job, t, shaped, block, first, asks && more ? &next_block : job.upcoming);
+  for (KeyBlock next; tile.more();) {
+    const bool ask = asks && tile.peek(next);
+    if (ask) ask_for(job, next, tile.block(), columns, next_block);
+    tile.step(ask ? &next_block : job.upcoming);
   }
-  if (first) std::fill_n(t.acc, job.dim_v * kLanes, 0.0F);
-  store_result(job, t);
+  tile.finish();
+}
+
+/// The next stripe of a strip: keys of one source that all of its tiles are to go over before any
+/// of them goes on.
+struct Stripe {
+  int source = 0;
+  std::int64_t end = 0;
+  std::int64_t blocks = 0;  // Of all tiles, about.
+
+  bool has_next_of(const RunningTile& tile) const {
+    return tile.more() && tile.block().source == source && tile.block().begin < end;
+  }
+};
+
+/// The stripe of the first keys that a tile has not seen, or false when there are none left.
+bool next_stripe(std::span<const RunningTile> tiles, std::int64_t keys, Stripe& stripe) {
+  const KeyBlock* least = nullptr;
+  for (const RunningTile& tile : tiles) {
+    if (!tile.more()) continue;
+    const KeyBlock& block = tile.block();
+    if (least == nullptr || block.source < least->source ||
+        (block.source == least->source && block.begin < least->begin)) {
+      least = &block;
+    }
+  }
+  if (least == nullptr) return false;
+  stripe = {least->source, least->begin + keys, 0};
+  for (const RunningTile& tile : tiles) {
+    if (stripe.has_next_of(tile)) stripe.blocks += keys / kKeyBlock;
+  }
+  return true;
+}
+
+void run_strip_target(std::span<TileJob> jobs, Upcoming* next) {
+  RunningTile running[kMostStripTiles];
+  const std::span<RunningTile> tiles(running, jobs.size());
+  for (std::size_t i = 0; i < jobs.size(); ++i) {
+    tiles[i].start(jobs[i], i == 0 ? nullptr : tiles[0].buffers().scores);
+  }
+  const std::int64_t keys = stripe_keys(jobs[0].dim_qk, jobs[0].dim_v);
+  const std::int64_t block_steps = (kKeyBlock + jobs[0].dim_v) / kGemmRows;
+  const std::int64_t groups = gemm_column_groups(tiles[0].buffers().columns);
+  Upcoming ahead;
+  for (Stripe stripe; next_stripe(tiles, keys, stripe);) {
+    ahead.clear();
+    add_keys_of_any(jobs, stripe.source, stripe.end, stripe.end + keys, ahead);
+    Upcoming* upcoming = &ahead;
+    if (ahead.lines() == 0 && next != nullptr) upcoming = std::exchange(next, nullptr);
+    upcoming->spread_over(stripe.blocks * block_steps * groups * 3 / 4,
+                          Upcoming::Takers::all_columns);
+    for (RunningTile& tile : tiles) {
+      while (stripe.has_next_of(tile)) tile.step(upcoming);
+    }
+  }
+  for (RunningTile& tile : tiles) tile.finish();
 }
 
 }  // namespace
 
 void run_tile_entry(TileJob& job) { run_tile_target(job); }
+void run_strip_entry(std::span<TileJob> jobs, Upcoming* next) { run_strip_target(jobs, next); }
 
 }  // namespace HWY_NAMESPACE
 }  // namespace attnbench::kernels
@@ -225,11 +315,23 @@ HWY_AFTER_NAMESPACE();
 namespace attnbench::kernels {
 namespace {
 HWY_EXPORT(run_tile_entry);
-}
+HWY_EXPORT(run_strip_entry);
+}  // namespace
 
 void run_tile(TileJob& job) {
   if (job.queries.lanes <= kNarrowLanes) return run_narrow_tile(job);
   HWY_DYNAMIC_DISPATCH(run_tile_entry)(job);
+}
+
+void run_strip(std::span<TileJob> jobs, Upcoming* next) {
+  // A last tile of few lanes shares no key with the others in its way of reading.
+  if (jobs[0].queries.lanes <= kNarrowLanes) {
+    run_narrow_tile(jobs[0]);
+    if (jobs.size() == 1) return;
+    jobs[1].scratch = jobs[0].scratch;
+    jobs = jobs.subspan(1);
+  }
+  HWY_DYNAMIC_DISPATCH(run_strip_entry)(jobs, next);
 }
 
 }  // namespace attnbench::kernels

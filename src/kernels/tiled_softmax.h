@@ -72,6 +72,7 @@ struct TileJob {
   std::vector<KeyRun>* runs = nullptr;  ///< Reused storage.
   bool runs_listed = false;             ///< `runs` holds what the pattern says for these queries.
   bool far = false;                     ///< The call reads more than kFarBytes.
+  bool first_of_head = false;           ///< Nothing has brought the head's keys closer yet.
   Upcoming* upcoming = nullptr;         ///< Fetched meanwhile, or null.
 };
 
@@ -129,10 +130,12 @@ class HeadTiles {
   std::unique_ptr<const TiledCall> tiled_;
   int width_;
   std::int64_t count_;
+  bool reads_all_;  // Tiles read the same keys, not windows of them.
 };
 
 /// Workspace that tiled_softmax takes on `threads` threads.
-std::size_t tiled_softmax_workspace_bytes(const Problem& problem, int threads);
+std::size_t tiled_softmax_workspace_bytes(const Problem& problem, const KeyPattern& pattern,
+                                          int threads);
 
 /// What tiled_softmax executes.
 struct TileWork {

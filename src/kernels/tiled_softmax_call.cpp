@@ -10,6 +10,7 @@
 #include "kernels/shared_heads.h"
 #include "kernels/split_keys.h"
 #include "kernels/tile_sequence.h"
+#include "kernels/tile_strip.h"
 #include "kernels/tiled_softmax.h"
 
 namespace attnbench::kernels {
@@ -42,9 +43,11 @@ std::size_t part_state_floats(const Problem& p, std::int64_t parts) {
 
 }  // namespace
 
-std::size_t tiled_softmax_workspace_bytes(const Problem& problem, int threads) {
-  std::size_t bytes = static_cast<std::size_t>(threads) *
-                      workspace_take_bytes(tile_scratch_floats(problem.dim_qk, problem.dim_v));
+std::size_t tiled_softmax_workspace_bytes(const Problem& problem, const KeyPattern& pattern,
+                                          int threads) {
+  std::size_t bytes =
+      static_cast<std::size_t>(threads) *
+      workspace_take_bytes(strip_scratch_floats(problem, most_strip_tiles(problem, pattern)));
   if (const std::int64_t parts = key_splits(problem, threads); parts > 1) {
     bytes += workspace_take_bytes(part_row_floats(problem, parts)) +
              workspace_take_bytes(part_state_floats(problem, parts));
@@ -162,18 +165,46 @@ void run_split(TiledRun& run, std::int64_t parts, float* rows, SoftmaxState* sta
   });
 }
 
+/// Strips of `tiles` tiles, head by head, so that threads share a head in the last-level cache,
+/// each from its last tiles on, which under a causal mask are the longest.
+void run_strips(const TiledRun& run, int tiles, Executor& executor) {
+  const Problem& p = run.tiled.call.problem;
+  const std::int64_t count = tile_count(p, kTileQueries), strips = (count + tiles - 1) / tiles;
+  const auto fill = [&](std::int64_t index, TileStrip& strip) {
+    const std::int64_t head = index / strips, first = index % strips * tiles;
+    strip.count = static_cast<int>(std::min<std::int64_t>(tiles, count - first));
+    for (int i = 0; i < strip.count; ++i) {
+      fill_job(run.tiled, kTileQueries, head / p.heads_kv, head % p.heads_kv, count - 1 - first - i,
+               strip.jobs[i], strip.sources);
+    }
+  };
+  PerThread<StripSequence> sequences(executor.threads(), [&](int slot) {
+    return StripSequence(run.scratch[static_cast<std::size_t>(slot)],
+                         tile_state_floats(p.dim_qk, p.dim_v),
+                         tile_scratch_floats(p.dim_qk, p.dim_v));
+  });
+  const std::int64_t all = p.batch * p.heads_kv * strips;
+  executor.parallel_for(all, [&](std::int64_t index, int slot) {
+    const std::int64_t next = index + executor.threads();
+    sequences[slot].run(index, next < all ? next : StripSequence::kNone, fill);
+  });
+}
+
 }  // namespace
 
 void tiled_softmax(const TiledSoftmaxCall& call, Workspace& workspace, Executor& executor) {
   const Problem& p = call.problem;
   TiledRun run{TiledCall(call), {}};
-  for (int slot = 0; slot < executor.threads(); ++slot) {
-    run.scratch.push_back(workspace.take(tile_scratch_floats(p.dim_qk, p.dim_v)));
-  }
+  const std::size_t floats = strip_scratch_floats(p, most_strip_tiles(p, call.pattern));
+  for (int slot = 0; slot < executor.threads(); ++slot)
+    run.scratch.push_back(workspace.take(floats));
   if (const std::int64_t parts = key_splits(p, executor.threads()); parts > 1) {
     float* rows = workspace.take(part_row_floats(p, parts));
     auto* states = reinterpret_cast<SoftmaxState*>(workspace.take(part_state_floats(p, parts)));
     return run_split(run, parts, rows, states, executor);
+  }
+  if (const int tiles = strip_tiles(p, call.pattern, executor.threads()); tiles > 1) {
+    return run_strips(run, tiles, executor);
   }
   PerThread<TileSequence> sequences(executor.threads(), [&](int slot) {
     return TileSequence(run.scratch[static_cast<std::size_t>(slot)]);
@@ -201,7 +232,8 @@ void tiled_softmax(const TiledSoftmaxCall& call, Workspace& workspace, Executor&
 HeadTiles::HeadTiles(const TiledSoftmaxCall& call)
     : tiled_(std::make_unique<TiledCall>(call)),
       width_(call.pattern.tile_queries(call.problem.group())),
-      count_(tile_count(call.problem, width_)) {}
+      count_(tile_count(call.problem, width_)),
+      reads_all_(call.pattern.window_keys() == KeyPattern::kAllKeys) {}
 
 HeadTiles::~HeadTiles() = default;
 
@@ -211,6 +243,7 @@ void HeadTiles::run(const HeadPiece& piece, bool look_ahead, TileSequence& seque
     const std::int64_t head = index / count_;
     fill_job(*tiled_, width_, head / heads_kv, head % heads_kv, count_ - 1 - index % count_, job,
              sources);
+    job.first_of_head = reads_all_ && look_ahead && index % count_ == 0;
   };
   const std::int64_t next = look_ahead && piece.next ? piece.next->head * count_ + piece.next->index
                                                      : TileSequence::kNone;

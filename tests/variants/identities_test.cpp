@@ -27,6 +27,22 @@ void expect_equals_full(const std::string& name, const std::map<std::string, std
 
 TEST(Identities, FlashIsFull) { expect_equals_full("flash", {}); }
 
+/// Heads so long that tiles go over the keys in strips, threads take strips in turns, and the last
+/// strip has a tile of few lanes.
+TEST(Identities, FlashIsFullWhereTilesShareStripes) {
+  for (const bool causal : {false, true}) {
+    Problem problem;
+    problem.heads_q = problem.heads_kv = 2;
+    problem.seq_q = problem.seq_k = 2181;
+    problem.dim_qk = problem.dim_v = 64;
+    problem.causal = causal;
+    // As kSame, on eight times as many keys.
+    EXPECT_LE(
+        relative_difference(run_named("flash", problem).output, run_named("full", problem).output),
+        3 * kSame);
+  }
+}
+
 TEST(Identities, LocalWithAWindowAsWideAsTheSequenceIsFull) {
   expect_equals_full("local", {{"left", "1000"}, {"right", "1000"}});
 }
