@@ -3,7 +3,8 @@
 //
 // Register tile: 6 rows x 4 vectors with 32 registers (AVX-512), 6 x 2 with 16 (AVX2): 24 or 12
 // accumulators hide the latency of the fused multiply-add on both ports, and each step of the
-// depth loads 4 + 6 (2 + 6) values for 24 (12) of them.
+// depth loads 4 + 6 (2 + 6) values for 24 (12) of them. Columns that are left over take one tile as
+// wide as they are (AVX-512: 3, 2 or 1 vectors), a single vector of 12 rows.
 
 #if defined(ATTNBENCH_KERNELS_GEMM_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef ATTNBENCH_KERNELS_GEMM_INL_H_
@@ -93,20 +94,31 @@ HWY_NOINLINE void gemm_tile(std::ptrdiff_t depth, const float* HWY_RESTRICT a, s
   }
 }
 
+/// Rows of a register tile of V vectors, a multiple of kGemmRows: with one vector, 6 accumulators
+/// would not cover the latency of the multiply-add.
+template <int V>
+constexpr int kTileRows = V == 1 ? 2 * kGemmRows : kGemmRows;
+
 template <int V, ALayout layout>
 HWY_INLINE void gemm_rows(std::ptrdiff_t rows, std::ptrdiff_t depth, const float* a,
                           std::ptrdiff_t lda, const float* b, std::ptrdiff_t ldb, float* c,
                           std::ptrdiff_t ldc, Old old, const float* factor, Upcoming* upcoming) {
   const std::ptrdiff_t step = layout == ALayout::row_major ? lda : 1;
-  std::ptrdiff_t r = 0;
-  for (; r + kGemmRows <= rows; r += kGemmRows) {
-    if (upcoming != nullptr) upcoming->step();
-    gemm_tile<kGemmRows, V, layout>(depth, a + r * step, lda, b, ldb, c + r * ldc, ldc, old,
-                                    factor);
+  const auto advance = [&](std::ptrdiff_t by) {
+    a += by * step;
+    c += by * ldc;
+    rows -= by;
+  };
+  for (constexpr int R = kTileRows<V>; rows >= R; advance(R)) {
+    for (int n = 0; n < R && upcoming != nullptr; n += kGemmRows) upcoming->step();
+    gemm_tile<R, V, layout>(depth, a, lda, b, ldb, c, ldc, old, factor);
   }
-  a += r * step;
-  c += r * ldc;
-  switch (rows - r) {
+  if (kTileRows < V >> kGemmRows && rows >= kGemmRows) {
+    if (upcoming != nullptr) upcoming->step();
+    gemm_tile<kGemmRows, V, layout>(depth, a, lda, b, ldb, c, ldc, old, factor);
+    advance(kGemmRows);
+  }
+  switch (rows) {
     case 1:
       return gemm_tile<1, V, layout>(depth, a, lda, b, ldb, c, ldc, old, factor);
     case 2:
@@ -147,6 +159,11 @@ HWY_INLINE void gemm(std::ptrdiff_t rows, std::ptrdiff_t columns, std::ptrdiff_t
     first_columns_done();
   }
   if constexpr (kGemmVectors == 4) {
+    if (columns - at > 2 * lanes) {
+      gemm_rows<3, layout>(rows, depth, a, lda, b + at, ldb, c + at, ldc, old, factor_at(),
+                           upcoming);
+      return;
+    }
     if (columns - at > lanes) {
       gemm_rows<2, layout>(rows, depth, a, lda, b + at, ldb, c + at, ldc, old, factor_at(),
                            upcoming);

@@ -20,7 +20,7 @@ void fill_lane_tile(const Problem& p, int width, ConstTensorView q, TensorView o
                     const PieceIndex& at, LaneTile& tile) {
   tile.queries.batch = at.head / p.heads_kv;
   tile.kv_head = at.head % p.heads_kv;
-  const std::int64_t begin = (tile_count(p, width) - 1 - at.index) * width;
+  const std::int64_t begin = at.index * width;
   const std::int64_t end = std::min(begin + width, p.seq_q * p.group());
   for (std::int64_t lane = begin; lane < end; ++lane) add_lane(p, q, out, lane, tile);
 }
@@ -30,7 +30,7 @@ void for_each_lane_tile(const Problem& p, int width, ConstTensorView q, TensorVi
   const std::int64_t tiles = tile_count(p, width);
   executor.parallel_for(p.batch * p.heads_kv * tiles, [&](std::int64_t index, int slot) {
     LaneTile work;
-    fill_lane_tile(p, width, q, out, {index / tiles, index % tiles}, work);
+    fill_lane_tile(p, width, q, out, {index / tiles, tiles - 1 - index % tiles}, work);
     body(work, slot);
   });
 }

@@ -121,16 +121,17 @@ class HeadTiles {
 
   std::int64_t count() const { return count_; }  ///< Of each (batch row, key-value head).
   /// Computes a piece, of head = batch row * Hkv + key-value head and index below count(), on the
-  /// calling thread, whose `sequence` it is. A head's tiles come from the last on, which under a
-  /// causal mask is the longest. With `look_ahead` the rows of the tile that is next are fetched
-  /// meanwhile.
+  /// calling thread, whose `sequence` it is. A head's tiles come from the first on, as hardware
+  /// prefetching goes; under a causal mask over all keys from the last on, which is the longest.
+  /// With `look_ahead` the rows of the tile that is next are fetched meanwhile.
   void run(const HeadPiece& piece, bool look_ahead, TileSequence& sequence) const;
 
  private:
   std::unique_ptr<const TiledCall> tiled_;
   int width_;
   std::int64_t count_;
-  bool reads_all_;  // Tiles read the same keys, not windows of them.
+  bool reads_all_;     // Tiles read the same keys, not windows of them.
+  bool longest_last_;  // A causal mask over all keys.
 };
 
 /// Workspace that tiled_softmax takes on `threads` threads.

@@ -165,17 +165,19 @@ void run_split(TiledRun& run, std::int64_t parts, float* rows, SoftmaxState* sta
   });
 }
 
-/// Strips of `tiles` tiles, head by head, so that threads share a head in the last-level cache,
-/// each from its last tiles on, which under a causal mask are the longest.
+/// Strips of `tiles` tiles, head by head, so that threads share a head in the last-level cache;
+/// under a causal mask from the last on, which are the longest.
 void run_strips(const TiledRun& run, int tiles, Executor& executor) {
   const Problem& p = run.tiled.call.problem;
   const std::int64_t count = tile_count(p, kTileQueries), strips = (count + tiles - 1) / tiles;
   const auto fill = [&](std::int64_t index, TileStrip& strip) {
-    const std::int64_t head = index / strips, first = index % strips * tiles;
+    const std::int64_t head = index / strips, at = index % strips;
+    const std::int64_t first = (p.causal ? strips - 1 - at : at) * tiles;
     strip.count = static_cast<int>(std::min<std::int64_t>(tiles, count - first));
+    // The last first: it may have few lanes.
     for (int i = 0; i < strip.count; ++i) {
-      fill_job(run.tiled, kTileQueries, head / p.heads_kv, head % p.heads_kv, count - 1 - first - i,
-               strip.jobs[i], strip.sources);
+      fill_job(run.tiled, kTileQueries, head / p.heads_kv, head % p.heads_kv,
+               first + strip.count - 1 - i, strip.jobs[i], strip.sources);
     }
   };
   PerThread<StripSequence> sequences(executor.threads(), [&](int slot) {
@@ -233,17 +235,18 @@ HeadTiles::HeadTiles(const TiledSoftmaxCall& call)
     : tiled_(std::make_unique<TiledCall>(call)),
       width_(call.pattern.tile_queries(call.problem.group())),
       count_(tile_count(call.problem, width_)),
-      reads_all_(call.pattern.window_keys() == KeyPattern::kAllKeys) {}
+      reads_all_(call.pattern.window_keys() == KeyPattern::kAllKeys),
+      longest_last_(reads_all_ && call.problem.causal) {}
 
 HeadTiles::~HeadTiles() = default;
 
 void HeadTiles::run(const HeadPiece& piece, bool look_ahead, TileSequence& sequence) const {
   const std::int64_t heads_kv = tiled_->call.problem.heads_kv;
   const auto fill = [&](std::int64_t index, TileJob& job, SourceRows* sources) {
-    const std::int64_t head = index / count_;
-    fill_job(*tiled_, width_, head / heads_kv, head % heads_kv, count_ - 1 - index % count_, job,
-             sources);
-    job.first_of_head = reads_all_ && look_ahead && index % count_ == 0;
+    const std::int64_t head = index / count_, at = index % count_;
+    fill_job(*tiled_, width_, head / heads_kv, head % heads_kv,
+             longest_last_ ? count_ - 1 - at : at, job, sources);
+    job.first_of_head = reads_all_ && look_ahead && at == 0;
   };
   const std::int64_t next = look_ahead && piece.next ? piece.next->head * count_ + piece.next->index
                                                      : TileSequence::kNone;
