@@ -101,6 +101,21 @@ int WindowPattern::tile_queries(std::int64_t group) const {
   return lanes_for_window(left_ + right_ + 1, group);
 }
 
+void WindowPattern::mask(const TileQueries& tile, int, std::int64_t begin, std::int64_t end,
+                         std::uint64_t* bits) const {
+  // As in the general case; visited keys are within the key length, so that no end is cut.
+  int started = left_ == kUnlimited ? tile.lanes : 0;
+  int ended = 0;
+  for (std::int64_t j = begin; j < end; ++j) {
+    const std::int64_t last = j - diagonal_ + left_, first = j - diagonal_ - right_;
+    while (started < tile.lanes && tile.position[started] <= last) ++started;
+    if (right_ != kUnlimited) {
+      while (ended < tile.lanes && tile.position[ended] < first) ++ended;
+    }
+    bits[j - begin] = lane_range(ended, started);
+  }
+}
+
 std::int64_t WindowPattern::low(std::int64_t batch, std::int64_t i) const {
   if (left_ == kUnlimited) return 0;
   return std::clamp<std::int64_t>(i + diagonal_ - left_, 0, key_length(batch));

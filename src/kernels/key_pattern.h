@@ -100,6 +100,8 @@ class WindowPattern final : public IntervalPattern {
  public:
   static constexpr std::int64_t kUnlimited = -1;
   int tile_queries(std::int64_t group) const override;
+  void mask(const TileQueries& tile, int source, std::int64_t begin, std::int64_t end,
+            std::uint64_t* bits) const override;
   std::int64_t window_keys() const override {
     return left_ == kUnlimited || right_ == kUnlimited ? kAllKeys : left_ + right_ + 1;
   }

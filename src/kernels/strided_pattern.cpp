@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <utility>
 
 #include "kernels/masked_pattern.h"
 #include "kernels/per_thread.h"
@@ -96,6 +97,27 @@ void add_class(const ResidueCall& call, const ClassIndex& index, Upcoming& upcom
   }
 }
 
+/// Rows so far apart share the sets of a first-level cache.
+constexpr std::int64_t kSetPeriodBytes = 4096;
+
+/// The keys and values of a class of so many lanes: where they are, or gathered if several tiles
+/// read them or the few lines of a row would drive those of the others out.
+SourceRows class_rows(const ResidueCall& call, const HeadIndex& at, std::int64_t residue,
+                      std::int64_t keys, std::int64_t lanes, ResidueScratch& scratch) {
+  const auto rows = [&](const ConstTensorView& from, float* gathered) {
+    const std::int64_t step = call.stride * from.stride[2];
+    const auto step_bytes = step * static_cast<std::int64_t>(sizeof(float));
+    if (lanes <= kTileQueries && step_bytes % kSetPeriodBytes != 0) {
+      return std::pair<const float*, std::int64_t>(from.row(at.batch, at.head, residue), step);
+    }
+    copy_rows(from, at, residue, call.stride, keys, gathered);
+    return std::pair<const float*, std::int64_t>(gathered, from.shape[3]);
+  };
+  const auto [k, k_stride] = rows(call.inputs.k, scratch.k);
+  const auto [v, v_stride] = rows(call.inputs.v, scratch.v);
+  return {k, k_stride, v, v_stride};
+}
+
 /// Computes a class while the rows of the `next` one (null for none) come closer.
 void run_class(const ResidueCall& call, const ClassIndex& index, const ClassIndex* next,
                ResidueScratch& scratch) {
@@ -104,9 +126,7 @@ void run_class(const ResidueCall& call, const ClassIndex& index, const ClassInde
   const ResidueClass c = residue_class(p, call.stride, r);
   if (c.queries == 0) return;
   const std::int64_t keys = class_keys(p.key_length(at.batch), call.stride, r);
-  copy_rows(call.inputs.k, at, r, call.stride, keys, scratch.k);
-  copy_rows(call.inputs.v, at, r, call.stride, keys, scratch.v);
-  const SourceRows source[] = {{scratch.k, p.dim_qk, scratch.v, p.dim_v}};
+  const SourceRows source[] = {class_rows(call, at, r, keys, c.queries * p.group(), scratch)};
   const ResiduePattern residues(p, call.stride, r, keys);
   const ProblemPattern pattern(p, residues);
   const auto place = [&](std::int64_t n) { return c.place(n); };
