@@ -148,6 +148,20 @@ def test_compare_builds_with_itself(serve, tmp_path):
     assert "| flash auto T1 B1 H2:2 N64x64 D32:32 full self |" in done.stdout
 
 
+def test_least_of_a_build_and_itself_goes_on_where_it_was(serve, tmp_path):
+    flags = ("--serve", serve, "--serve", serve, "--quick", "--out", tmp_path / "l.jsonl")
+    first = script("least.py", *flags, "--rounds", "2").stdout
+    rows = [line for line in first.splitlines() if line.startswith("| auto: flash auto T1 B1 H2:2")]
+    assert len(rows) == 2
+    for row in rows:
+        cells = [cell.strip() for cell in row.strip("|").split("|")]
+        assert cells[-1] == "20"
+        assert 0 < float(cells[2]) <= float(cells[4])
+    assert rows[0].split("|")[-4:-2] == [" 1.000 ", " 1.000 "]
+    for again in (flags, (*flags, "--summary")):
+        assert all(row in script("least.py", *again).stdout for row in rows)
+
+
 def test_scripts_refuse_what_they_do_not_know(tmp_path):
     assert "--section 'x'" in script("table.py", "--section", "x", code=2).stderr
     assert "has no rounds" in script("table.py", "--summary", "--out", tmp_path / "none",
@@ -156,6 +170,8 @@ def test_scripts_refuse_what_they_do_not_know(tmp_path):
     assert "no file" in script("compare_builds.py", "--base", tmp_path / "no", "--head",
                                tmp_path / "no", code=2).stderr
     assert "no file" in script("table.py", "--serve", tmp_path / "no", code=2).stderr
+    assert "no file" in script("least.py", "--serve", tmp_path / "no", "--cell", "flash,n=64",
+                               code=2).stderr
 
 
 # Peers
