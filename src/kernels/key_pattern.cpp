@@ -70,7 +70,7 @@ void block_mask(const KeyPattern& pattern, const TileQueries& tile, const std::v
   }
 }
 
-void IntervalPattern::runs(const TileQueries& tile, std::vector<KeyRun>& out) const {
+void WindowPattern::runs(const TileQueries& tile, std::vector<KeyRun>& out) const {
   const std::int64_t begin = low(tile.batch, tile.first());
   const std::int64_t end = high(tile.batch, tile.last());
   // Keys that every lane may read.
@@ -85,17 +85,6 @@ void IntervalPattern::runs(const TileQueries& tile, std::vector<KeyRun>& out) co
   append(out, all_to, end, true);
 }
 
-void IntervalPattern::mask(const TileQueries& tile, int, std::int64_t begin, std::int64_t end,
-                           std::uint64_t* bits) const {
-  int started = 0;  // Lanes below: their interval begins at or before key j.
-  int ended = 0;    // Lanes below: their interval ends at or before key j.
-  for (std::int64_t j = begin; j < end; ++j) {
-    while (started < tile.lanes && low(tile.batch, tile.position[started]) <= j) ++started;
-    while (ended < tile.lanes && high(tile.batch, tile.position[ended]) <= j) ++ended;
-    bits[j - begin] = lane_range(ended, started);
-  }
-}
-
 int WindowPattern::tile_queries(std::int64_t group) const {
   if (left_ == kUnlimited || right_ == kUnlimited) return kTileQueries;
   return lanes_for_window(left_ + right_ + 1, group);
@@ -103,9 +92,9 @@ int WindowPattern::tile_queries(std::int64_t group) const {
 
 void WindowPattern::mask(const TileQueries& tile, int, std::int64_t begin, std::int64_t end,
                          std::uint64_t* bits) const {
-  // As in the general case; visited keys are within the key length, so that no end is cut.
-  int started = left_ == kUnlimited ? tile.lanes : 0;
-  int ended = 0;
+  // Visited keys are within the key length, so that no window is cut here.
+  int started = left_ == kUnlimited ? tile.lanes : 0;  // Lanes below: begun at or before key j.
+  int ended = 0;                                       // Lanes below: ended before key j.
   for (std::int64_t j = begin; j < end; ++j) {
     const std::int64_t last = j - diagonal_ + left_, first = j - diagonal_ - right_;
     while (started < tile.lanes && tile.position[started] <= last) ++started;

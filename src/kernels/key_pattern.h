@@ -83,23 +83,12 @@ class BlockCursor {
 void block_mask(const KeyPattern& pattern, const TileQueries& tile, const std::vector<KeyRun>& runs,
                 const KeyBlock& block, std::uint64_t* bits);
 
-/// Query i reads the keys of one interval [low(i), high(i)); both ends never decrease with i.
-class IntervalPattern : public KeyPattern {
- public:
-  void runs(const TileQueries& tile, std::vector<KeyRun>& out) const override;
-  void mask(const TileQueries& tile, int source, std::int64_t begin, std::int64_t end,
-            std::uint64_t* bits) const override;
-
- protected:
-  virtual std::int64_t low(std::int64_t batch, std::int64_t i) const = 0;
-  virtual std::int64_t high(std::int64_t batch, std::int64_t i) const = 0;
-};
-
 /// Keys from i + diagonal - left to i + diagonal + right (inclusive), cut to [0, key length).
-class WindowPattern final : public IntervalPattern {
+class WindowPattern final : public KeyPattern {
  public:
   static constexpr std::int64_t kUnlimited = -1;
   int tile_queries(std::int64_t group) const override;
+  void runs(const TileQueries& tile, std::vector<KeyRun>& out) const override;
   void mask(const TileQueries& tile, int source, std::int64_t begin, std::int64_t end,
             std::uint64_t* bits) const override;
   std::int64_t window_keys() const override {
@@ -118,8 +107,9 @@ class WindowPattern final : public IntervalPattern {
   std::int64_t key_length(std::int64_t batch) const {
     return key_lengths_.empty() ? keys_ : key_lengths_[static_cast<std::size_t>(batch)];
   }
-  std::int64_t low(std::int64_t batch, std::int64_t i) const override;
-  std::int64_t high(std::int64_t batch, std::int64_t i) const override;
+  /// The keys that query i reads, [low(i), high(i)); both ends never decrease with i.
+  std::int64_t low(std::int64_t batch, std::int64_t i) const;
+  std::int64_t high(std::int64_t batch, std::int64_t i) const;
 
   std::int64_t left_, right_, diagonal_, keys_;
   std::vector<std::int64_t> key_lengths_;
