@@ -109,14 +109,17 @@ HWY_INLINE void gemm_rows(std::ptrdiff_t rows, std::ptrdiff_t depth, const float
     c += by * ldc;
     rows -= by;
   };
-  for (constexpr int R = kTileRows<V>; rows >= R; advance(R)) {
-    for (int n = 0; n < R && upcoming != nullptr; n += kGemmRows) upcoming->step();
-    gemm_tile<R, V, layout>(depth, a, lda, b, ldb, c, ldc, old, factor);
+  constexpr int kTall = kTileRows<V>;
+  for (; rows >= kTall; advance(kTall)) {
+    for (int n = 0; n < kTall && upcoming != nullptr; n += kGemmRows) upcoming->step();
+    gemm_tile<kTall, V, layout>(depth, a, lda, b, ldb, c, ldc, old, factor);
   }
-  if (kTileRows < V >> kGemmRows && rows >= kGemmRows) {
-    if (upcoming != nullptr) upcoming->step();
-    gemm_tile<kGemmRows, V, layout>(depth, a, lda, b, ldb, c, ldc, old, factor);
-    advance(kGemmRows);
+  if constexpr (kTall != kGemmRows) {
+    if (rows >= kGemmRows) {
+      if (upcoming != nullptr) upcoming->step();
+      gemm_tile<kGemmRows, V, layout>(depth, a, lda, b, ldb, c, ldc, old, factor);
+      advance(kGemmRows);
+    }
   }
   switch (rows) {
     case 1:

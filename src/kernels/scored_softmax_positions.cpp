@@ -6,6 +6,7 @@
 
 #include "kernels/masked_pattern.h"
 #include "kernels/per_thread.h"
+#include "kernels/prepared_pair.h"
 #include "kernels/scored_softmax_windows.h"
 #include "kernels/tile_sequence.h"
 
@@ -96,9 +97,7 @@ void monotonic_window_attention(const Problem& p, std::int64_t window,
   struct Mine {
     std::vector<KeyRun> runs;
     Upcoming upcoming;
-    LaneTile tiles[2];
-    int current = 0;
-    PieceIndex prepared{-1, -1};  // What tiles[current] holds.
+    PreparedPair<LaneTile, PieceIndex> tiles;
   };
   PerThread<Mine> threads(executor.threads());
   const bool look_ahead = p.batch * p.heads_kv * head_bytes(p) > kNearBytes;
@@ -108,28 +107,23 @@ void monotonic_window_attention(const Problem& p, std::int64_t window,
     fill_lane_tile(p, width, inputs.q, output, at, tile);
   };
   // Neighbouring tiles on one thread: each reads what the last one has brought, and some more.
-  share_heads<1>(p.batch * p.heads_kv, {tile_count(p, width)}, executor,
-                 [&](const HeadPiece& piece, int slot) {
-                   Mine& mine = threads[slot];
-                   const PieceIndex at{piece.head, piece.index};
-                   if (mine.prepared != at) fill(at, mine.tiles[mine.current]);
-                   const LaneTile& tile = mine.tiles[mine.current];
-                   mine.prepared = {-1, -1};
-                   mine.upcoming.clear();
-                   if (look_ahead && piece.next) {
-                     mine.current = 1 - mine.current;
-                     fill(*piece.next, mine.tiles[mine.current]);
-                     mine.prepared = *piece.next;
-                     add_next_tile(p, window, tile, mine.tiles[mine.current], inputs,
-                                   mine.upcoming);
-                   }
-                   const std::int64_t b = tile.queries.batch;
-                   run_monotonic_tile({p, tile, *pattern, shaping.view(), mine.runs, gaussian,
-                                       inputs.k.row(b, tile.kv_head, 0), inputs.k.stride[2],
-                                       inputs.v.row(b, tile.kv_head, 0), inputs.v.stride[2],
-                                       scratch[static_cast<std::size_t>(slot)],
-                                       look_ahead ? &mine.upcoming : nullptr});
-                 });
+  share_heads<1>(
+      p.batch * p.heads_kv, {tile_count(p, width)}, executor,
+      [&](const HeadPiece& piece, int slot) {
+        Mine& mine = threads[slot];
+        const LaneTile& tile = mine.tiles.take(PieceIndex{piece.head, piece.index}, fill);
+        mine.upcoming.clear();
+        if (look_ahead && piece.next) {
+          add_next_tile(p, window, tile, mine.tiles.prepare(*piece.next, fill), inputs,
+                        mine.upcoming);
+        }
+        const std::int64_t b = tile.queries.batch;
+        run_monotonic_tile({p, tile, *pattern, shaping.view(), mine.runs, gaussian,
+                            inputs.k.row(b, tile.kv_head, 0), inputs.k.stride[2],
+                            inputs.v.row(b, tile.kv_head, 0), inputs.v.stride[2],
+                            scratch[static_cast<std::size_t>(slot)],
+                            look_ahead ? &mine.upcoming : nullptr});
+      });
 }
 
 PositionNetwork pack_position_network(std::int64_t dim, std::int64_t hidden, const float* w,
@@ -323,9 +317,7 @@ void predictive_window_attention(const Problem& p, std::int64_t window,
       workspace, PredictionScratch::floats(p, window, network.hidden), executor.threads());
   struct Mine {
     Upcoming upcoming;
-    PredictedCall::Tile tiles[2];
-    int current = 0;
-    PieceIndex prepared{-1, -1};  // What tiles[current] holds.
+    PreparedPair<PredictedCall::Tile, PieceIndex> tiles;
   };
   PerThread<Mine> threads(executor.threads());
   const bool look_ahead = p.batch * p.heads_kv * head_bytes(p) > kNearBytes;
@@ -347,16 +339,14 @@ void predictive_window_attention(const Problem& p, std::int64_t window,
                             float* weights) {
     if (piece.index * kPredictedQueries >= block.count) return;
     Mine& mine = threads[slot];
-    const PieceIndex at{piece.head, piece.index};
-    if (mine.prepared != at) call.place(block, piece.index, mine.tiles[mine.current]);
-    const PredictedCall::Tile& tile = mine.tiles[mine.current];
-    mine.prepared = {-1, -1};
+    const auto place = [&](const PieceIndex& at, PredictedCall::Tile& tile) {
+      call.place(block, at.index, tile);
+    };
+    const PredictedCall::Tile& tile = mine.tiles.take(PieceIndex{piece.head, piece.index}, place);
     mine.upcoming.clear();
     if (piece.next && piece.next->index * kPredictedQueries < block.count) {
-      mine.current = 1 - mine.current;
-      call.place(block, piece.next->index, mine.tiles[mine.current]);
-      mine.prepared = *piece.next;
-      if (look_ahead) call.add_next(tile, mine.tiles[mine.current], mine.upcoming);
+      const PredictedCall::Tile& next = mine.tiles.prepare(*piece.next, place);
+      if (look_ahead) call.add_next(tile, next, mine.upcoming);
     }
     call.run(tile, weights, look_ahead ? &mine.upcoming : nullptr);
   };

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "kernels/prepared_pair.h"
 #include "kernels/tiled_softmax.h"
 #include "kernels/upcoming.h"
 
@@ -45,16 +46,16 @@ class TileSequence {
   /// its scratch, runs and sources, whose kMaxSources places it fills.
   template <class Fill>
   void run(std::int64_t index, std::int64_t next, Fill fill) {
-    if (prepared_ != index) prepare(index, fill);
-    Entry& now = entries_[current_];
-    now.job.upcoming = nullptr;
-    prepared_ = kNone;
-    if (next != kNone) {
-      current_ = 1 - current_;
-      prepare(next, fill);
-      look_ahead(now.job, entries_[current_].job);
-    }
-    run_tile(now.job);
+    const auto fill_entry = [&](std::int64_t at, Entry& entry) {
+      entry.job = TileJob{};
+      fill(at, entry.job, entry.sources);
+      entry.job.scratch = scratch_;
+      entry.job.runs = &entry.runs;
+    };
+    TileJob& now = entries_.take(index, fill_entry).job;
+    now.upcoming = nullptr;
+    if (next != kNone) look_ahead(now, entries_.prepare(next, fill_entry).job);
+    run_tile(now);
   }
 
  private:
@@ -64,21 +65,10 @@ class TileSequence {
     std::vector<KeyRun> runs;
   };
 
-  template <class Fill>
-  void prepare(std::int64_t index, Fill fill) {
-    Entry& entry = entries_[current_];
-    entry.job = TileJob{};
-    fill(index, entry.job, entry.sources);
-    entry.job.scratch = scratch_;
-    entry.job.runs = &entry.runs;
-    prepared_ = index;
-  }
   void look_ahead(TileJob& now, TileJob& next);
 
   float* scratch_;
-  Entry entries_[2];
-  int current_ = 0;
-  std::int64_t prepared_ = kNone;
+  PreparedPair<Entry, std::int64_t> entries_;
   Upcoming upcoming_;
 };
 

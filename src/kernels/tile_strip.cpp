@@ -20,10 +20,6 @@ constexpr std::int64_t kStripsPerThread = 4;
 
 }  // namespace
 
-std::size_t tile_state_floats(std::int64_t dim_qk, std::int64_t dim_v) {
-  return static_cast<std::size_t>((dim_qk + dim_v + 3) * kTileQueries);
-}
-
 std::size_t strip_scratch_floats(const Problem& p, int tiles) {
   return tile_scratch_floats(p.dim_qk, p.dim_v) +
          static_cast<std::size_t>(tiles - 1) * tile_state_floats(p.dim_qk, p.dim_v);
@@ -76,9 +72,20 @@ void add_keys_of_any(std::span<const TileJob> jobs, int source, std::int64_t beg
   }
 }
 
+void StripSequence::lend_scratch(TileStrip& strip) const {
+  float* scratch = scratch_;
+  for (int i = 0; i < strip.count; ++i) {
+    TileJob& job = strip.jobs[i];
+    job.runs = &strip.runs[i];
+    job.scratch = scratch;
+    scratch += i == 0 ? tile_scratch_floats(job.dim_qk, job.dim_v)
+                      : tile_state_floats(job.dim_qk, job.dim_v);
+  }
+}
+
 void StripSequence::look_ahead(TileStrip& next) {
   upcoming_.clear();
-  const std::span<TileJob> jobs(next.jobs, static_cast<std::size_t>(next.count));
+  const std::span<TileJob> jobs = next.all();
   for (TileJob& job : jobs) {
     list_runs(job);
     for (int lane = 0; lane < job.queries.lanes; ++lane) {

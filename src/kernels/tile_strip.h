@@ -8,6 +8,7 @@
 #include <span>
 #include <vector>
 
+#include "kernels/prepared_pair.h"
 #include "kernels/tiled_softmax.h"
 #include "kernels/upcoming.h"
 
@@ -23,10 +24,8 @@ int most_strip_tiles(const Problem& problem, const KeyPattern& pattern);
 /// and values, and fewer than the most where there would be too few strips to share out.
 int strip_tiles(const Problem& problem, const KeyPattern& pattern, int threads);
 
-/// Floats of scratch that the tiles of a strip but the first need: their queries, outputs, maxima,
-/// sums and factors. Scores are computed where the first tile has room for them.
-std::size_t tile_state_floats(std::int64_t dim_qk, std::int64_t dim_v);
-/// Floats of scratch of a strip.
+/// Floats of scratch of a strip: of one tile, and the states of the others. Scores are computed
+/// where the first tile has room for them.
 std::size_t strip_scratch_floats(const Problem& problem, int tiles);
 
 /// Keys of a stripe, a multiple of kKeyBlock: up to 192 KiB with their values, at least a block.
@@ -48,6 +47,8 @@ struct TileStrip {
   SourceRows sources[kMaxSources];
   std::vector<KeyRun> runs[kMostStripTiles];
   int count = 0;
+
+  std::span<TileJob> all() { return {jobs, static_cast<std::size_t>(count)}; }
 };
 
 /// The strips that one thread computes one after the other; what the next one reads first is
@@ -55,47 +56,29 @@ struct TileStrip {
 class StripSequence {
  public:
   /// `scratch` holds strip_scratch_floats().
-  StripSequence(float* scratch, std::size_t state_floats, std::size_t first_floats)
-      : scratch_(scratch), state_floats_(state_floats), first_floats_(first_floats) {}
+  explicit StripSequence(float* scratch) : scratch_(scratch) {}
 
   static constexpr std::int64_t kNone = -1;  ///< No strip.
   /// Computes strip `index`; `next` is the one that probably follows on this thread, or kNone.
   /// fill(index, strip) fills the strip's jobs but for scratch and runs, its sources and count.
   template <class Fill>
   void run(std::int64_t index, std::int64_t next, Fill fill) {
-    if (prepared_ != index) prepare(index, fill);
-    TileStrip& now = strips_[current_];
-    prepared_ = kNone;
-    if (next != kNone) {
-      current_ = 1 - current_;
-      prepare(next, fill);
-      look_ahead(strips_[current_]);
-    }
-    run_strip({now.jobs, static_cast<std::size_t>(now.count)},
-              next == kNone ? nullptr : &upcoming_);
+    const auto fill_strip = [&](std::int64_t at, TileStrip& strip) {
+      for (TileJob& job : strip.jobs) job = TileJob{};
+      fill(at, strip);
+      lend_scratch(strip);
+    };
+    TileStrip& now = strips_.take(index, fill_strip);
+    if (next != kNone) look_ahead(strips_.prepare(next, fill_strip));
+    run_strip(now.all(), next == kNone ? nullptr : &upcoming_);
   }
 
  private:
-  template <class Fill>
-  void prepare(std::int64_t index, Fill fill) {
-    TileStrip& strip = strips_[current_];
-    for (TileJob& job : strip.jobs) job = TileJob{};
-    fill(index, strip);
-    float* scratch = scratch_;
-    for (int i = 0; i < strip.count; ++i) {
-      strip.jobs[i].runs = &strip.runs[i];
-      strip.jobs[i].scratch = scratch;
-      scratch += i == 0 ? first_floats_ : state_floats_;
-    }
-    prepared_ = index;
-  }
+  void lend_scratch(TileStrip& strip) const;
   void look_ahead(TileStrip& next);
 
   float* scratch_;
-  std::size_t state_floats_, first_floats_;
-  TileStrip strips_[2];
-  int current_ = 0;
-  std::int64_t prepared_ = kNone;
+  PreparedPair<TileStrip, std::int64_t> strips_;
   Upcoming upcoming_;
 };
 

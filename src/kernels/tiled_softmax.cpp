@@ -157,8 +157,6 @@ void store_result(const TileJob& job, const TileBuffers& t) {
   }
 }
 
-/// A head's first tile asks: hardware prefetching begins anew with every page of its keys, and what
-/// it brings the other tiles find in the core's own cache.
 /// Tiles of at most so many lanes do too little for each row of keys and values for hardware
 /// prefetching to keep up. Where the rows are far and many, they ask for the next block's while
 /// they compute one.
@@ -171,6 +169,7 @@ constexpr std::int64_t kFarRowBytes = std::int64_t{6} << 20;
 constexpr bool kFullTilesAsk = HWY_TARGET > HWY_AVX3;
 
 bool asks_for_blocks(const TileJob& job, std::ptrdiff_t columns) {
+  // What it brings, the head's other tiles find in the core's own cache.
   if (job.first_of_head) return true;
   if (!job.far) return false;
   std::int64_t keys = 0;
@@ -221,7 +220,6 @@ class RunningTile {
     if (first_) std::fill_n(t_.acc, job_->dim_v * kLanes, 0.0F);
     store_result(*job_, t_);
   }
-  const TileJob& job() const { return *job_; }
   const TileBuffers& buffers() const { return t_; }
 
  private:

@@ -79,7 +79,9 @@ struct TileJob {
 /// Asks the pattern for the job's runs, once.
 void list_runs(TileJob& job);
 
-/// Floats of scratch that a tile needs.
+/// Floats of a tile's queries, outputs, maxima, sums and factors; and of scratch that a tile needs,
+/// with a block of scores beside these.
+std::size_t tile_state_floats(std::int64_t dim_qk, std::int64_t dim_v);
 std::size_t tile_scratch_floats(std::int64_t dim_qk, std::int64_t dim_v);
 
 /// The keys of a block, as float32: sequences are shorter than 2^24.

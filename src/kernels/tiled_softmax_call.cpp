@@ -27,8 +27,12 @@ void list_runs(TileJob& job) {
   job.pattern->runs(job.queries, *job.runs);
 }
 
+std::size_t tile_state_floats(std::int64_t dim_qk, std::int64_t dim_v) {
+  return static_cast<std::size_t>((dim_qk + dim_v + 3) * kTileQueries);
+}
+
 std::size_t tile_scratch_floats(std::int64_t dim_qk, std::int64_t dim_v) {
-  return static_cast<std::size_t>((dim_qk + dim_v + kKeyBlock + 3) * kTileQueries);
+  return tile_state_floats(dim_qk, dim_v) + std::size_t{kKeyBlock} * kTileQueries;
 }
 
 namespace {
@@ -181,9 +185,7 @@ void run_strips(const TiledRun& run, int tiles, Executor& executor) {
     }
   };
   PerThread<StripSequence> sequences(executor.threads(), [&](int slot) {
-    return StripSequence(run.scratch[static_cast<std::size_t>(slot)],
-                         tile_state_floats(p.dim_qk, p.dim_v),
-                         tile_scratch_floats(p.dim_qk, p.dim_v));
+    return StripSequence(run.scratch[static_cast<std::size_t>(slot)]);
   });
   const std::int64_t all = p.batch * p.heads_kv * strips;
   executor.parallel_for(all, [&](std::int64_t index, int slot) {
@@ -198,8 +200,9 @@ void tiled_softmax(const TiledSoftmaxCall& call, Workspace& workspace, Executor&
   const Problem& p = call.problem;
   TiledRun run{TiledCall(call), {}};
   const std::size_t floats = strip_scratch_floats(p, most_strip_tiles(p, call.pattern));
-  for (int slot = 0; slot < executor.threads(); ++slot)
+  for (int slot = 0; slot < executor.threads(); ++slot) {
     run.scratch.push_back(workspace.take(floats));
+  }
   if (const std::int64_t parts = key_splits(p, executor.threads()); parts > 1) {
     float* rows = workspace.take(part_row_floats(p, parts));
     auto* states = reinterpret_cast<SoftmaxState*>(workspace.take(part_state_floats(p, parts)));

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <utility>
 #include <vector>
 
 namespace attnbench::kernels {
@@ -57,8 +56,7 @@ class TileStripTest : public ::testing::Test {
     FloatBuffer scratch(strip_scratch_floats(problem_, tiles));
     const std::int64_t count = tile_count(problem_, kTileQueries);
     const std::int64_t strips = (count + tiles - 1) / tiles;
-    StripSequence sequence(scratch.data(), tile_state_floats(problem_.dim_qk, problem_.dim_v),
-                           tile_scratch_floats(problem_.dim_qk, problem_.dim_v));
+    StripSequence sequence(scratch.data());
     const auto fill_strip = [&](std::int64_t index, TileStrip& strip) {
       strip.count = static_cast<int>(std::min<std::int64_t>(tiles, count - index * tiles));
       for (int i = 0; i < strip.count; ++i) {
