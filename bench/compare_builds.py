@@ -23,7 +23,7 @@ from typing import Sequence
 
 from benchlib import compare_report, environment, session
 from benchlib.cells import Cell, parse_cell
-from benchlib.child import Child, ChildDied, Refused
+from benchlib.child import Child, Refused
 from benchlib.environment import NoiseMeter
 from benchlib.stats import geometric_mean, iterations_for
 from benchlib.store import Store
@@ -147,30 +147,23 @@ def measure(arguments: argparse.Namespace, store: Store, group: str) -> None:
         longest_s = max(longest_s, time.monotonic() - begin)
 
 
-def main(argv: list[str]) -> int:
-    arguments = parse_arguments(argv)
+def run(arguments: argparse.Namespace) -> int:
     build = f"{environment.file_hash(arguments.base)}..{environment.file_hash(arguments.head)}"
-    store = Store(arguments.out, build)
     # Launches with other cells are another comparison.
     group = compare_report.group_name(arguments.isa, [cell.key() for cell in arguments.cells])
-    try:
-        if not arguments.summary:
-            try:
-                measure(arguments, store, group)
-            except OutOfTime:
-                session.say("compare_builds: stopped at the time limit; run again to continue "
-                            f"{arguments.out}")
-        print(compare_report.report(arguments.out, build), end="")
-        return 0
-    except KeyboardInterrupt:
-        session.say(f"compare_builds: interrupted; finished launches are in {arguments.out}")
-        return 130
-    except LookupError as error:
-        session.say(f"compare_builds: {error}")
-        return 2
-    except (ChildDied, Refused) as error:
-        session.say(f"compare_builds: {error}")
-        return 1
+    if not arguments.summary:
+        try:
+            measure(arguments, Store(arguments.out, build), group)
+        except OutOfTime:
+            session.say("compare_builds: stopped at the time limit; run again to continue "
+                        f"{arguments.out}")
+    print(compare_report.report(arguments.out, build), end="")
+    return 0
+
+
+def main(argv: list[str]) -> int:
+    arguments = parse_arguments(argv)
+    return session.exit_code("compare_builds", arguments.out, lambda: run(arguments))
 
 
 if __name__ == "__main__":

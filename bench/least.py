@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The least time of builds of attnbench on a busy machine, many short samples in turns.
 
-    bench/least.py --serve NEW/attnbench_serve [--serve OLD/attnbench_serve]... --cell SPEC...
+    bench/least.py --serve OLD/attnbench_serve [--serve NEW/attnbench_serve]... --cell SPEC...
     bench/least.py --serve ... --summary
 
 A neighbour on the same core makes samples longer and never shorter. Where it leaves quiet moments,
@@ -21,7 +21,7 @@ from pathlib import Path
 
 from benchlib import environment, least_report, session
 from benchlib.cells import Cell, parse_cell
-from benchlib.child import Child, ChildDied, Refused
+from benchlib.child import Child
 from benchlib.stats import iterations_for
 from benchlib.store import Store, chosen_build
 from benchlib.sweep import OutOfTime
@@ -99,29 +99,21 @@ def measure(arguments: argparse.Namespace, store: Store) -> None:
             measure_cell(arguments, children, cell, store, deadline)
 
 
+def run(arguments: argparse.Namespace) -> int:
+    build = "..".join(environment.file_hash(path) for path in arguments.serve)
+    if not arguments.summary:
+        try:
+            measure(arguments, Store(arguments.out, build))
+        except OutOfTime:
+            session.say(f"least: stopped at the time limit; run again to continue {arguments.out}")
+    chosen = chosen_build(arguments.out, arguments.build or build)
+    print(least_report.report(arguments.out, chosen), end="")
+    return 0
+
+
 def main(argv: list[str]) -> int:
     arguments = parse_arguments(argv)
-    build = "..".join(environment.file_hash(path) for path in arguments.serve)
-    store = Store(arguments.out, build)
-    try:
-        if not arguments.summary:
-            try:
-                measure(arguments, store)
-            except OutOfTime:
-                session.say("least: stopped at the time limit; run again to continue "
-                            f"{arguments.out}")
-        chosen = chosen_build(arguments.out, arguments.build or build)
-        print(least_report.report(arguments.out, chosen), end="")
-        return 0
-    except KeyboardInterrupt:
-        session.say(f"least: interrupted; finished rounds are in {arguments.out}")
-        return 130
-    except LookupError as error:
-        session.say(f"least: {error}")
-        return 2
-    except (ChildDied, Refused) as error:
-        session.say(f"least: {error}")
-        return 1
+    return session.exit_code("least", arguments.out, lambda: run(arguments))
 
 
 if __name__ == "__main__":

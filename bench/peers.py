@@ -202,25 +202,19 @@ def measure(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def run(arguments: argparse.Namespace) -> int:
+    if not arguments.summary:
+        code = measure(arguments)
+        if code != 0:
+            return code
+    build = chosen_build(arguments.out, arguments.build if arguments.summary else None)
+    print(peers_report.report(arguments.out, build), end="")
+    return 0
+
+
 def main(argv: list[str]) -> int:
     arguments = parse_arguments(argv)
-    try:
-        if not arguments.summary:
-            code = measure(arguments)
-            if code != 0:
-                return code
-        build = chosen_build(arguments.out, arguments.build if arguments.summary else None)
-        print(peers_report.report(arguments.out, build), end="")
-        return 0
-    except KeyboardInterrupt:
-        session.say(f"peers: interrupted; finished rounds are in {arguments.out}")
-        return 130
-    except (FileNotFoundError, LookupError) as error:
-        session.say(f"peers: {error}")
-        return 2
-    except (ChildDied, Refused) as error:
-        session.say(f"peers: {error}")
-        return 1
+    return session.exit_code("peers", arguments.out, lambda: run(arguments))
 
 
 if __name__ == "__main__":

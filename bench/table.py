@@ -16,7 +16,7 @@ import sys
 from contextlib import ExitStack
 
 from benchlib import environment, groups, report, session
-from benchlib.child import ChildDied, Refused
+from benchlib.child import ChildDied
 from benchlib.series import Series
 from benchlib.store import Store, chosen_build
 from benchlib.sweep import OutOfTime, Settings, Sweep
@@ -103,30 +103,20 @@ def measure(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def summarise(arguments: argparse.Namespace) -> int:
-    build = chosen_build(arguments.out, arguments.build)
-    print(report.full_report(Series(arguments.out, build)), end="")
+def run(arguments: argparse.Namespace) -> int:
+    wanted = arguments.build
+    if not arguments.summary:
+        code = measure(arguments)
+        if code != 0:
+            return code
+        wanted = None
+    print(report.full_report(Series(arguments.out, chosen_build(arguments.out, wanted))), end="")
     return 0
 
 
 def main(argv: list[str]) -> int:
     arguments = parse_arguments(argv)
-    try:
-        if not arguments.summary:
-            code = measure(arguments)
-            if code != 0:
-                return code
-            arguments.build = None
-        return summarise(arguments)
-    except KeyboardInterrupt:
-        session.say(f"table: interrupted; finished rounds are in {arguments.out}")
-        return 130
-    except (FileNotFoundError, LookupError) as error:
-        session.say(f"table: {error}")
-        return 2
-    except (ChildDied, Refused) as error:
-        session.say(f"table: {error}")
-        return 1
+    return session.exit_code("table", arguments.out, lambda: run(arguments))
 
 
 if __name__ == "__main__":

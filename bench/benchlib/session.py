@@ -7,10 +7,10 @@ import sys
 import time
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Sequence
+from typing import Any, Callable, Sequence
 
 from . import environment
-from .child import Child
+from .child import Child, ChildDied, Refused
 from .store import Store
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
@@ -59,6 +59,22 @@ def add_common_flags(parser: argparse.ArgumentParser, results: str, rounds: int,
 
 def deadline(arguments: argparse.Namespace) -> float | None:
     return None if arguments.time_limit is None else time.monotonic() + arguments.time_limit
+
+
+def exit_code(script: str, path: Path, body: Callable[[], int]) -> int:
+    """What body() returns; for what ends a script of benchlib early, a line that says why and the
+    code that stands for it: 2 for files and names, 1 for a measurement that failed, 130."""
+    try:
+        return body()
+    except KeyboardInterrupt:
+        say(f"{script}: interrupted; finished rounds are in {path}")
+        return 130
+    except (FileNotFoundError, LookupError) as error:
+        say(f"{script}: {error}")
+        return 2
+    except (ChildDied, Refused) as error:
+        say(f"{script}: {error}")
+        return 1
 
 
 def start_serves(stack: ExitStack, serve: Path, isas: Sequence[str]) -> dict[str, Child]:
