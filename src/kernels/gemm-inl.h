@@ -4,7 +4,7 @@
 // Register tile: 6 rows x 4 vectors with 32 registers (AVX-512), 6 x 2 with 16 (AVX2): 24 or 12
 // accumulators hide the latency of the fused multiply-add on both ports, and each step of the
 // depth loads 4 + 6 (2 + 6) values for 24 (12) of them. Columns that are left over take one tile as
-// wide as they are (AVX-512: 3, 2 or 1 vectors), a single vector of 12 rows.
+// wide as they are (AVX-512: 3, 2 or 1 vectors), a single vector of 8 rows.
 
 #if defined(ATTNBENCH_KERNELS_GEMM_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef ATTNBENCH_KERNELS_GEMM_INL_H_
@@ -94,32 +94,22 @@ HWY_NOINLINE void gemm_tile(std::ptrdiff_t depth, const float* HWY_RESTRICT a, s
   }
 }
 
-/// Rows of a register tile of V vectors, a multiple of kGemmRows: with one vector, 6 accumulators
-/// would not cover the latency of the multiply-add.
+/// Rows of a register tile of V vectors: with one vector, 8 accumulators cover the latency of the
+/// multiply-add on two ports.
 template <int V>
-constexpr int kTileRows = V == 1 ? 2 * kGemmRows : kGemmRows;
+constexpr int kTileRows = V == 1 ? 8 : kGemmRows;
 
 template <int V, ALayout layout>
 HWY_INLINE void gemm_rows(std::ptrdiff_t rows, std::ptrdiff_t depth, const float* a,
                           std::ptrdiff_t lda, const float* b, std::ptrdiff_t ldb, float* c,
                           std::ptrdiff_t ldc, Old old, const float* factor, Upcoming* upcoming) {
   const std::ptrdiff_t step = layout == ALayout::row_major ? lda : 1;
-  const auto advance = [&](std::ptrdiff_t by) {
-    a += by * step;
-    c += by * ldc;
-    rows -= by;
-  };
-  constexpr int kTall = kTileRows<V>;
-  for (; rows >= kTall; advance(kTall)) {
-    for (int n = 0; n < kTall && upcoming != nullptr; n += kGemmRows) upcoming->step();
-    gemm_tile<kTall, V, layout>(depth, a, lda, b, ldb, c, ldc, old, factor);
-  }
-  if constexpr (kTall != kGemmRows) {
-    if (rows >= kGemmRows) {
-      if (upcoming != nullptr) upcoming->step();
-      gemm_tile<kGemmRows, V, layout>(depth, a, lda, b, ldb, c, ldc, old, factor);
-      advance(kGemmRows);
-    }
+  constexpr int kRows = kTileRows<V>;
+  for (std::ptrdiff_t ahead = kRows; rows >= kRows; rows -= kRows, ahead += kRows) {
+    for (; upcoming != nullptr && ahead >= kGemmRows; ahead -= kGemmRows) upcoming->step();
+    gemm_tile<kRows, V, layout>(depth, a, lda, b, ldb, c, ldc, old, factor);
+    a += kRows * step;
+    c += kRows * ldc;
   }
   switch (rows) {
     case 1:
@@ -133,13 +123,17 @@ HWY_INLINE void gemm_rows(std::ptrdiff_t rows, std::ptrdiff_t depth, const float
     case 5:
       return gemm_tile<5, V, layout>(depth, a, lda, b, ldb, c, ldc, old, factor);
     default:
-      return;
+      break;
+  }
+  if constexpr (kRows > 7) {
+    if (rows == 6) gemm_tile<6, V, layout>(depth, a, lda, b, ldb, c, ldc, old, factor);
+    if (rows == 7) gemm_tile<7, V, layout>(depth, a, lda, b, ldb, c, ldc, old, factor);
   }
 }
 
 /// C[rows][columns] (+)= A[rows][depth] B[depth][columns]. `columns` is a multiple of the vector
 /// length, or padded to one: whole vectors of B, C and factor are read and written. `upcoming`
-/// takes a step per register tile, over the first columns or over all of them, as it says.
+/// takes a step for every kGemmRows rows, over the first columns or over all of them, as it says.
 template <ALayout layout>
 HWY_INLINE void gemm(std::ptrdiff_t rows, std::ptrdiff_t columns, std::ptrdiff_t depth,
                      const float* a, std::ptrdiff_t lda, const float* b, std::ptrdiff_t ldb,

@@ -34,22 +34,24 @@ HWY_INLINE V fast_reciprocal(D d, V x) {
   return hn::MulAdd(r, hn::NegMulAdd(x, r, hn::Set(d, 1.0F)), r);
 }
 
-/// n0 / x0 + n1 / x1 + n2 / x2 + n3 / x3 by one division over the common denominator, or by its
-/// fast_reciprocal().
-/// Type: float32 or float64. x in [1, kTanhCap]. Maximum error: 8 ULP of the sum of |n / x|: every
-/// term is positive times n, so that nothing cancels that would not cancel in the plain sum.
+/// How a quotient is formed: by the divider, or by fast_reciprocal() with the units for products.
+enum class Quotient { division, reciprocal };
+
+/// n0 / x0 + n1 / x1 + n2 / x2 + n3 / x3 by one quotient over the common denominator.
+/// Type: float32 or float64 (by division alone). x in [1, kTanhCap]. Maximum error: 8 ULP of the
+/// sum of |n / x|: every term is positive times n, so that nothing cancels that would not cancel in
+/// the plain sum.
 template <class D, class V = hn::Vec<D>>
-HWY_INLINE V sum_of_quotients([[maybe_unused]] D d, V n0, V x0, V n1, V x1, V n2, V x2, V n3,
-                              V x3) {
+HWY_INLINE V sum_of_quotients([[maybe_unused]] D d, V n0, V x0, V n1, V x1, V n2, V x2, V n3, V x3,
+                              [[maybe_unused]] Quotient how = Quotient::division) {
   const V x01 = hn::Mul(x0, x1);
   const V x23 = hn::Mul(x2, x3);
   const V n01 = hn::MulAdd(n0, x1, hn::Mul(n1, x0));
   const V n23 = hn::MulAdd(n2, x3, hn::Mul(n3, x2));
   const V n = hn::MulAdd(n01, x23, hn::Mul(n23, x01)), x = hn::Mul(x01, x23);
-#if HWY_TARGET <= HWY_AVX3
-  // Divisions of 512 bits take longer than everything before them.
-  if constexpr (sizeof(hn::TFromD<D>) == sizeof(float)) return hn::Mul(n, fast_reciprocal(d, x));
-#endif
+  if constexpr (sizeof(hn::TFromD<D>) == sizeof(float)) {
+    if (how == Quotient::reciprocal) return hn::Mul(n, fast_reciprocal(d, x));
+  }
   return hn::Div(n, x);
 }
 /// FLOPs of one sum of quotients, the division among them.

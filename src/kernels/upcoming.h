@@ -8,8 +8,8 @@
 
 namespace attnbench::kernels {
 
-/// Rows of a matrix product's register tile, of every instruction set: a product takes a step of
-/// what is upcoming for each.
+/// Rows of a matrix product's usual register tile, of every instruction set: a product takes a step
+/// of what is upcoming for as many rows.
 constexpr int kGemmRows = 6;
 
 /// Lines of memory to fetch, and how far that has got. Asking for many lines at once stalls the

@@ -178,7 +178,7 @@ TEST_F(SimdPieces, GemmMatchesADoubleLoopAtEverySize) {
   constexpr std::ptrdiff_t kLd = 80;
   on_every_isa([&] {
     const std::ptrdiff_t vector = vector_floats();
-    for (std::ptrdiff_t rows : {1, 2, 3, 4, 5, 6, 7, 11, 12, 64}) {
+    for (std::ptrdiff_t rows : {1, 2, 3, 4, 5, 6, 7, 8, 11, 12, 13, 14, 15, 64}) {
       for (std::ptrdiff_t vectors = 1; vectors * vector <= kLd && vectors <= 5; ++vectors) {
         for (std::ptrdiff_t depth : {1, 2, 17, 64}) {
           for (bool col_major : {false, true}) {
