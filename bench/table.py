@@ -14,9 +14,10 @@ from __future__ import annotations
 import argparse
 import sys
 from contextlib import ExitStack
+from pathlib import Path
 
 from benchlib import environment, groups, report, session
-from benchlib.child import ChildDied
+from benchlib.child import Child, ChildDied
 from benchlib.series import Series
 from benchlib.store import Store, chosen_build
 from benchlib.sweep import OutOfTime, Settings, Sweep
@@ -29,6 +30,9 @@ def parse_arguments(argv: list[str]) -> argparse.Namespace:
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     session.add_common_flags(parser, "table.jsonl", rounds=9)
     parser.add_argument("--serve", help="attnbench_serve (default: the newest in build/)")
+    parser.add_argument("--earlier", metavar="SERVE",
+                        help="attnbench_serve of an earlier build, timed beside this one in every "
+                        "round of the main section")
     parser.add_argument("--section", type=session.words, default=list(groups.SECTIONS),
                         help="of main, decode, edges (default: all)")
     parser.add_argument("--variants", type=session.words, default=VARIANTS,
@@ -69,7 +73,7 @@ def settings_of(arguments: argparse.Namespace) -> Settings:
     return Settings(rounds=arguments.rounds, visit=arguments.visit, sample_s=arguments.sample)
 
 
-def available_isas(stack: ExitStack, serve, wanted: list[str]) -> dict:
+def available_isas(stack: ExitStack, serve: Path, wanted: list[str]) -> dict[str, Child]:
     children = {}
     for isa in wanted:
         try:
@@ -81,7 +85,9 @@ def available_isas(stack: ExitStack, serve, wanted: list[str]) -> dict:
 
 def measure(arguments: argparse.Namespace) -> int:
     serve = environment.find_serve(arguments.serve)
-    store = Store(arguments.out, environment.file_hash(serve))
+    earlier = environment.find_serve(arguments.earlier) if arguments.earlier else None
+    builds = [serve] if earlier is None else [earlier, serve]
+    store = Store(arguments.out, "..".join(environment.file_hash(path) for path in builds))
     with ExitStack() as stack:
         children = available_isas(stack, serve, arguments.isa)
         if not children:
@@ -93,8 +99,9 @@ def measure(arguments: argparse.Namespace) -> int:
         planned = groups.make(arguments.section, axes)
         session.store_session(store, "table", compiler=about["compiler"], axes=axes.as_dict(),
                               sections=arguments.section)
+        before = available_isas(stack, earlier, list(children)) if earlier else {}
         sweep = Sweep(children, store, settings_of(arguments), session.say,
-                      session.deadline(arguments))
+                      session.deadline(arguments), earlier=before)
         try:
             sweep.run(planned)
         except OutOfTime:

@@ -10,7 +10,7 @@ from .cells import Cell
 from .markdown import binary_bytes, milliseconds, significant, table, times
 from .series import Series
 from .session import session_lines
-from .stats import Estimate
+from .stats import Estimate, median
 
 NONE = "-"
 
@@ -51,6 +51,14 @@ def workspace_text(series: Series, cell: Cell) -> str:
     return NONE if fact is None else binary_bytes(fact["workspace_peak_bytes"])
 
 
+def earlier_texts(series: Series, group: str, cell: Cell) -> list[str]:
+    """The earlier build's time, and this one's over it, with its interval."""
+    over = series.over_earlier(group, cell)
+    if over is None:
+        return [NONE, NONE]
+    return [milliseconds(median(series.values(group, cell, "earlier_s"))), times(over)]
+
+
 def scaling_texts(series: Series, group: str, cell: Cell, threads: list[int]) -> list[str]:
     """Speed-up of the largest thread count over the smallest, and its share of the machine's."""
     one = dataclasses.replace(cell, threads=threads[0])
@@ -73,9 +81,11 @@ def main_tables(series: Series) -> str:
     for group, cell in everything:
         if cell.threads == threads[0]:
             tables[cell.isa, cell.dim, cell.causal, cell.heads].append((group, cell))
+    compared = any(series.has_earlier(group, cell) for group, cell in everything)
     headers = ["variant", "N"]
     for count in threads:
         headers += [f"ms T={count}", f"GF/s T={count}", f"roofline T={count}"]
+        headers += [f"earlier ms T={count}", f"over earlier T={count}"] if compared else []
     headers += [*scaling_headers(threads), f"workspace T={threads[0]}" if threads else ""]
     text = ""
     order = sorted(tables, key=lambda key: (key[0] != "avx512", key))
@@ -89,6 +99,7 @@ def main_tables(series: Series) -> str:
                 row += [time_text(series.time_s(group, at)),
                         rate_text(series, group, at, "performed_flops"),
                         fraction_text(series, group, at)]
+                row += earlier_texts(series, group, at) if compared else []
             rows.append([*row, *scaling_texts(series, group, cell, threads),
                          workspace_text(series, cell)])
         mask = "causal" if causal else "not causal"

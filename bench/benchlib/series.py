@@ -58,13 +58,25 @@ class Series:
         return len(self._rounds[group])
 
     def values(self, group: str, cell: Cell, name: str = "time_s") -> list[float]:
-        """One value per round that has the cell."""
+        """One value per round that has it for the cell."""
         key = cell.key()
-        return [cells[key][name] for cells in self._rounds[group] if key in cells]
+        return [cells[key][name] for cells in self._rounds[group] if name in cells.get(key, {})]
 
     def time_s(self, group: str, cell: Cell) -> Estimate | None:
         values = self.values(group, cell)
         return estimate(values) if values else None
+
+    def over_earlier(self, group: str, cell: Cell) -> Estimate | None:
+        """Time over that of the earlier build in the same rounds."""
+        key = cell.key()
+        both = [cells[key] for cells in self._rounds[group]
+                if "earlier_s" in cells.get(key, {})]
+        if not both:
+            return None
+        return ratio([at["time_s"] for at in both], [at["earlier_s"] for at in both])
+
+    def has_earlier(self, group: str, cell: Cell) -> bool:
+        return bool(self.values(group, cell, "earlier_s"))
 
     def roofline_fraction(self, group: str, cell: Cell) -> float | None:
         times = self.values(group, cell)

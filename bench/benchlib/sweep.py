@@ -66,12 +66,15 @@ class OutOfTime(Exception):
 
 
 class Sweep:
-    """`children` by instruction set. `say` takes progress lines."""
+    """`children` by instruction set. `say` takes progress lines. `earlier`: another build, by
+    instruction set, which is timed beside every cell of the main section that it can prepare."""
 
     def __init__(self, children: Mapping[str, Child], store: Store, settings: Settings,
                  say: Callable[[str], None], deadline: float | None = None,
-                 rng: random.Random | None = None):
+                 rng: random.Random | None = None,
+                 earlier: Mapping[str, Child] | None = None):
         self._children = children
+        self._earlier = earlier or {}
         self._store = store
         self._settings = settings
         self._say = say
@@ -79,6 +82,7 @@ class Sweep:
         self._rng = rng or random.Random()
         # Checked and stored, or refused, at an earlier visit of the group.
         self._known: set[tuple[str, Cell]] = set()
+        self._earlier_ready: set[Cell] = set()
 
     def run(self, groups: Sequence[Group]) -> None:
         """All rounds of all groups that the store does not have yet: a few of each group, then
@@ -139,15 +143,31 @@ class Sweep:
                 self._store.append("refused", **about, error=refused.kind, message=str(refused))
             return None
         facts = {name: value for name, value in answer.items() if name != "ok"}
+        if group.section == "main" and cell.isa in self._earlier:
+            self._prepare_earlier(cell, known)
         if not known:
             self._store.append("cell", **about, **facts)
         return facts
 
-    def _drop(self, cell: Cell) -> None:
+    def _prepare_earlier(self, cell: Cell, known: bool) -> None:
         try:
-            self._children[cell.isa].ask("drop", id=cell.key())
-        except Exception:  # The child is gone; what ended it is being raised already.
-            pass
+            self._earlier[cell.isa].ask("prepare", id=cell.key(), **cell.request(),
+                                        check_rows=0 if known else self._settings.check_rows)
+            self._earlier_ready.add(cell)
+        except Refused as refused:
+            if not known:
+                self._say(f"  {cell.key()}, earlier build: {refused.kind}: {refused}")
+
+    def _drop(self, cell: Cell) -> None:
+        children = [self._children[cell.isa]]
+        if cell in self._earlier_ready:
+            self._earlier_ready.remove(cell)
+            children.append(self._earlier[cell.isa])
+        for child in children:
+            try:
+                child.ask("drop", id=cell.key())
+            except Exception:  # The child is gone; what ended it is being raised already.
+                pass
 
     def _measure_ceilings(self, group: Group, ready: Mapping[Cell, Any]) -> Rates:
         """All levels of all instruction sets; the compute rates among them."""
@@ -172,20 +192,32 @@ class Sweep:
             rates[isa, threads] = {name: answer[name] for name in RATE_NAMES}
         return rates
 
+    def _sample(self, cell: Cell, call_s: float) -> dict[str, Any]:
+        """One sample of a cell, and one of the earlier build if it has the cell, in random order:
+        next to each other, so that what a busy machine does falls on both."""
+        iterations = iterations_for(call_s, self._settings.sample_s)
+        request = {"id": cell.key(), "iterations": iterations, "warm": warm_calls(call_s)}
+        builds = [self._children]
+        if cell in self._earlier_ready:
+            builds.insert(self._rng.randrange(2), self._earlier)
+        sample: dict[str, Any] = {"iterations": iterations}
+        for build in builds:
+            answer = build[cell.isa].ask("time", **request)
+            if build is self._children:
+                sample |= {"time_s": answer["wall_s"] / iterations,
+                           "cpu_s": answer["cpu_s"] / iterations}
+            else:
+                sample["earlier_s"] = answer["wall_s"] / iterations
+        return sample
+
     def _round(self, group: Group, index: int, ready: Mapping[Cell, Mapping[str, Any]],
                otherwise: Rates) -> None:
         order = list(ready)
         self._rng.shuffle(order)
-        noise = NoiseMeter(child.pid for child in self._children.values())
+        noise = NoiseMeter(child.pid for child in (*self._children.values(),
+                                                   *self._earlier.values()))
         before = self._compute_rates(ready)
-        samples = {}
-        for cell in order:
-            call_s = ready[cell]["warm_call_s"]
-            iterations = iterations_for(call_s, self._settings.sample_s)
-            answer = self._children[cell.isa].ask("time", id=cell.key(), iterations=iterations,
-                                                  warm=warm_calls(call_s))
-            samples[cell] = {"time_s": answer["wall_s"] / iterations,
-                             "cpu_s": answer["cpu_s"] / iterations, "iterations": iterations}
+        samples = {cell: self._sample(cell, ready[cell]["warm_call_s"]) for cell in order}
         best = best_rates(before, self._compute_rates(ready), otherwise)
         for cell in order:
             bound = self._children[cell.isa].ask("bound", id=cell.key(),

@@ -240,10 +240,10 @@ def small_axes(*variants: str) -> groups.Axes:
 
 
 def swept(path: Path, child: FakeChild, sections=("main",), deadline=None,
-          settings=SETTINGS) -> Series:
+          settings=SETTINGS, earlier: FakeChild | None = None) -> Series:
     axes = small_axes("flash", "local", "linformer")
     sweep = Sweep({"auto": child}, Store(path, "b"), settings, lambda _: None, deadline,
-                  random.Random(1))
+                  random.Random(1), earlier={"auto": earlier} if earlier else None)
     sweep.run(groups.make(sections, axes))
     return Series(path, "b")
 
@@ -267,6 +267,34 @@ def test_sweep_has_every_cell_once_a_round_and_takes_turns(tmp_path):
     speedup, share = series.scaling(group, flash, Cell("flash", 64, heads=2, threads=2,
                                                        isa="auto"))
     assert speedup.value == pytest.approx(1.8) and share == pytest.approx(0.9)
+
+
+def test_sweep_times_an_earlier_build_beside_this_one(tmp_path):
+    child = FakeChild({"flash": 0.05, "local": 0.01})
+    earlier = FakeChild({"flash": 0.08})
+    order: list[str] = []
+    for build, one in (("now", child), ("earlier", earlier)):
+        def ask(what, build=build, ask=one.ask, **fields):
+            if what == "time" and fields["id"].startswith("flash"):
+                order.append(build)
+            return ask(what, **fields)
+        one.ask = ask
+    series = swept(tmp_path / "r.jsonl", child, earlier=earlier)
+    group, flash = "main: N=64 D=64 full", Cell("flash", 64, heads=2, isa="auto")
+    assert series.over_earlier(group, flash).value == pytest.approx(0.05 / 0.08)
+    local = Cell("local", 64, heads=2, isa="auto")
+    assert series.time_s(group, local) and series.over_earlier(group, local) is None
+    pairs = [tuple(order[at:at + 2]) for at in range(0, len(order), 2)]
+    assert set(pairs) == {("now", "earlier"), ("earlier", "now")}, "side by side, either first"
+    assert not earlier.cells, "cases are dropped"
+    order.clear()
+    swept(tmp_path / "e.jsonl", child, ("edges",), earlier=earlier)
+    assert set(order) == {"now"}, "the main section alone"
+    text = report.full_report(series)
+    assert "| earlier ms T=1 | over earlier T=1 | ms T=2 |" in text
+    assert "| flash | 64 | 50.0 ±0.0% | 40.0 | 0.40 | 80.0 | 0.625 [0.625, 0.625] | " in text
+    row = next(line for line in text.splitlines() if line.startswith("| local | 64 |"))
+    assert row.split(" | ")[5:7] == ["-", "-"]
 
 
 def test_sweep_continues_where_it_stopped(tmp_path):

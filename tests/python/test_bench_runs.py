@@ -133,6 +133,10 @@ def test_table_measures_and_continues(serve, tmp_path):
     assert (tmp_path / "t.jsonl").read_text().count('"type": "round"') == lines
     summary = script("table.py", "--summary", "--out", tmp_path / "t.jsonl")
     assert "| flash | 64 |" in summary.stdout
+    assert "earlier" not in summary.stdout
+    beside = script("table.py", *flags, "--earlier", serve)
+    assert "| earlier ms T=1 | over earlier T=1 |" in beside.stdout
+    assert "no file" in script("table.py", *flags, "--earlier", tmp_path / "no", code=2).stderr
 
 
 def test_table_at_its_time_limit(serve, tmp_path):
