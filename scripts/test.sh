@@ -55,15 +55,22 @@ export ATTNBENCH_BINARY=$build/attnbench
 export ATTNBENCH_PYTHON=$python
 status=0
 
-say "ctest"
+say "ctest, and pytest meanwhile"
 ctest=$(dirname "$cmake")/ctest
 rm -f "$build/ctest.xml" "$build/pytest.xml"
+# Neither asserts a time, so that they may share the cores.
+cd "$root"
+"$python" -m pytest -q -p no:cacheprovider --junitxml="$build/pytest.xml" tests/python \
+  >"$build/pytest.log" 2>&1 &
+pytest=$!
+trap 'kill "$pytest" 2>/dev/null || true' EXIT
 (cd "$build" && "$ctest" --output-on-failure --no-tests=error -j 2 \
   --output-junit "$build/ctest.xml") || status=1
 
 say "pytest"
-(cd "$root" && "$python" -m pytest -q -p no:cacheprovider --junitxml="$build/pytest.xml" \
-  tests/python) || status=1
+wait "$pytest" || status=1
+trap - EXIT
+cat "$build/pytest.log"
 
 say "Tests done: build and packages $build_s s, all $(seconds_since "$start") s"
 "$python" - "$build/ctest.xml" "$build/pytest.xml" <<'END' || status=1
