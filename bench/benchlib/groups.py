@@ -55,7 +55,7 @@ def main_groups(axes: Axes) -> list[Group]:
 def decode_groups(axes: Axes) -> list[Group]:
     groups = []
     for length in axes.decode_lengths:
-        for kv_heads in sorted({axes.heads, 1}, reverse=True):
+        for kv_heads in sorted({axes.heads, max(1, axes.heads // 4), 1}, reverse=True):
             cells = tuple(Cell(variant, 1, length, heads=axes.heads, kv_heads=kv_heads,
                                mode="decode", isa=isa, threads=threads)
                           for isa, threads in _places(axes) for variant in axes.decode_variants)

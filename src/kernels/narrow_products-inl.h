@@ -269,18 +269,34 @@ HWY_INLINE void narrow_value_rows(const NarrowRows& v, int first, const float* f
   }
 }
 
-/// The weighted values of a block.
-template <int L>
-HWY_INLINE void narrow_values(const NarrowRows& v, const float* factor, const NarrowBuffers& b,
-                              RowsAhead ahead) {
-  int lane = 0;
+/// The weighted values of a block for lanes [First, L).
+template <int L, int First>
+HWY_INLINE void narrow_later_values(const NarrowRows& v, const float* factor,
+                                    const NarrowBuffers& b, RowsAhead ahead) {
+  int lane = First;
   for (; lane + kValueLanes <= L; lane += kValueLanes) {
     narrow_value_rows<kValueLanes>(v, lane, factor, b, ahead);
     ahead.count = 0;
   }
-  if constexpr (L % kValueLanes > 0) {
-    narrow_value_rows<L % kValueLanes>(v, lane, factor, b, ahead);
+  if constexpr ((L - First) % kValueLanes > 0) {
+    narrow_value_rows<(L - First) % kValueLanes>(v, lane, factor, b, ahead);
   }
+}
+
+/// The weighted values of a block. Where all lanes together would take rows in parts and the rows
+/// are `far`, the first lanes take them whole, and the others find them in the nearest cache.
+template <int L>
+HWY_INLINE void narrow_values(const NarrowRows& v, bool far, const float* factor,
+                              const NarrowBuffers& b, RowsAhead ahead) {
+  if constexpr (L > kWideLanes) {
+    const auto lanes = static_cast<std::ptrdiff_t>(hn::Lanes(hn::ScalableTag<float>()));
+    if (far && v.dim > kValueVectors * lanes) {
+      narrow_value_rows<kWideLanes>(v, 0, factor, b, ahead);
+      ahead.count = 0;
+      return narrow_later_values<L, kWideLanes>(v, factor, b, ahead);
+    }
+  }
+  narrow_later_values<L, 0>(v, factor, b, ahead);
 }
 
 }  // namespace HWY_NAMESPACE

@@ -101,7 +101,7 @@ void narrow_group(const TileJob& job, std::span<const KeyBlock> blocks, const Ke
   for (const KeyBlock& block : blocks) {
     const bool asks = kAsk && next != nullptr && &block == &blocks.front();
     const RowsAhead ahead = asks ? ahead_of(key_rows(job, *next, 0)) : RowsAhead{};
-    narrow_values<L>(value_rows(job, block, column), factor, b, ahead);
+    narrow_values<L>(value_rows(job, block, column), job.far, factor, b, ahead);
     std::fill_n(factor, L, 1.0F);
     column += block.end - block.begin;
   }

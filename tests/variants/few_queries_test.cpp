@@ -86,6 +86,18 @@ TEST_P(FewQueries, FarKeysOfWideTiles) {
   }
 }
 
+/// Rows of values that all lanes would take in parts go to the first lanes whole where they come from
+/// beyond the caches.
+TEST_P(FewQueries, FarKeysOfNarrowTiles) {
+  for (std::int64_t group = 1; group <= 8; ++group) {
+    for (const std::int64_t dim_v : {64, 72, 136}) {
+      Problem p = decoding(group, 13000, 64, dim_v);
+      p.key_lengths = {12345};
+      expect_close("flash", p, {}, 1);
+    }
+  }
+}
+
 TEST_P(FewQueries, MasksAndResumedRows) {
   for (std::int64_t queries : {2, 5, 7, 8}) {
     Problem p = decoding(1, 130, 32, 32);
