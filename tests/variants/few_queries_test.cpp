@@ -86,8 +86,8 @@ TEST_P(FewQueries, FarKeysOfWideTiles) {
   }
 }
 
-/// Rows of values that all lanes would take in parts go to the first lanes whole where they come from
-/// beyond the caches.
+/// Rows of values that all lanes would take in parts go to the first lanes whole where they come
+/// from beyond the caches.
 TEST_P(FewQueries, FarKeysOfNarrowTiles) {
   for (std::int64_t group = 1; group <= 8; ++group) {
     for (const std::int64_t dim_v : {64, 72, 136}) {
