@@ -122,12 +122,14 @@ HWY_INLINE void gemm_rows(std::ptrdiff_t rows, std::ptrdiff_t depth, const float
       return gemm_tile<4, V, layout>(depth, a, lda, b, ldb, c, ldc, old, factor);
     case 5:
       return gemm_tile<5, V, layout>(depth, a, lda, b, ldb, c, ldc, old, factor);
+    case 6:
+      if constexpr (kRows > 6) gemm_tile<6, V, layout>(depth, a, lda, b, ldb, c, ldc, old, factor);
+      return;
+    case 7:
+      if constexpr (kRows > 7) gemm_tile<7, V, layout>(depth, a, lda, b, ldb, c, ldc, old, factor);
+      return;
     default:
-      break;
-  }
-  if constexpr (kRows > 7) {
-    if (rows == 6) gemm_tile<6, V, layout>(depth, a, lda, b, ldb, c, ldc, old, factor);
-    if (rows == 7) gemm_tile<7, V, layout>(depth, a, lda, b, ldb, c, ldc, old, factor);
+      return;
   }
 }
 
