@@ -31,8 +31,7 @@ def parse_arguments(argv: list[str]) -> argparse.Namespace:
     session.add_common_flags(parser, "table.jsonl", rounds=9)
     parser.add_argument("--serve", help="attnbench_serve (default: the newest in build/)")
     parser.add_argument("--earlier", metavar="SERVE",
-                        help="attnbench_serve of an earlier build, timed beside this one in every "
-                        "round of the main section")
+                        help="attnbench_serve of an earlier build, timed beside this one")
     parser.add_argument("--section", type=session.words, default=list(groups.SECTIONS),
                         help="of main, decode, edges (default: all)")
     parser.add_argument("--variants", type=session.words, default=VARIANTS,

@@ -51,12 +51,23 @@ def workspace_text(series: Series, cell: Cell) -> str:
     return NONE if fact is None else binary_bytes(fact["workspace_peak_bytes"])
 
 
-def earlier_texts(series: Series, group: str, cell: Cell) -> list[str]:
-    """The earlier build's time, and this one's over it, with its interval."""
-    over = series.over_earlier(group, cell)
-    if over is None:
-        return [NONE, NONE]
-    return [milliseconds(median(series.values(group, cell, "earlier_s"))), times(over)]
+class Beside:
+    """Columns of an earlier build's time and of this one's over it, with its interval; none where
+    no cell was timed beside one."""
+
+    def __init__(self, series: Series, cells: Iterable[tuple[str, Cell]]):
+        self._series = series
+        self._any = any(series.values(group, cell, "earlier_time_s") for group, cell in cells)
+
+    def headers(self, suffix: str = "") -> list[str]:
+        return [f"earlier ms{suffix}", f"over earlier{suffix}"] if self._any else []
+
+    def texts(self, group: str, cell: Cell) -> list[str]:
+        over = self._series.over_earlier(group, cell)
+        if over is None:
+            return [NONE, NONE] if self._any else []
+        earlier = self._series.values(group, cell, "earlier_time_s")
+        return [milliseconds(median(earlier)), times(over)]
 
 
 def scaling_texts(series: Series, group: str, cell: Cell, threads: list[int]) -> list[str]:
@@ -81,11 +92,11 @@ def main_tables(series: Series) -> str:
     for group, cell in everything:
         if cell.threads == threads[0]:
             tables[cell.isa, cell.dim, cell.causal, cell.heads].append((group, cell))
-    compared = any(series.has_earlier(group, cell) for group, cell in everything)
+    beside = Beside(series, everything)
     headers = ["variant", "N"]
     for count in threads:
         headers += [f"ms T={count}", f"GF/s T={count}", f"roofline T={count}"]
-        headers += [f"earlier ms T={count}", f"over earlier T={count}"] if compared else []
+        headers += beside.headers(f" T={count}")
     headers += [*scaling_headers(threads), f"workspace T={threads[0]}" if threads else ""]
     text = ""
     order = sorted(tables, key=lambda key: (key[0] != "avx512", key))
@@ -98,8 +109,7 @@ def main_tables(series: Series) -> str:
                 at = dataclasses.replace(cell, threads=count)
                 row += [time_text(series.time_s(group, at)),
                         rate_text(series, group, at, "performed_flops"),
-                        fraction_text(series, group, at)]
-                row += earlier_texts(series, group, at) if compared else []
+                        fraction_text(series, group, at), *beside.texts(group, at)]
             rows.append([*row, *scaling_texts(series, group, cell, threads),
                          workspace_text(series, cell)])
         mask = "causal" if causal else "not causal"
@@ -140,10 +150,11 @@ def peak_table(series: Series) -> str:
 def decode_table(series: Series) -> str:
     everything = in_section(series, "decode")
     threads = threads_of(everything)
+    beside = Beside(series, everything)
     headers = ["isa", "variant", "Hkv", "Nk", "level"]
     for count in threads:
         headers += [f"ms T={count}", f"GB/s T={count}", f"of read T={count}",
-                    f"of bound T={count}"]
+                    f"of bound T={count}", *beside.headers(f" T={count}")]
     headers += scaling_headers(threads)
     rows = []
     for group, cell in sorted(everything, key=lambda gc: (gc[1].isa, gc[1].variant,
@@ -157,7 +168,7 @@ def decode_table(series: Series) -> str:
             of_read = series.of_read(group, at)
             row += [time_text(series.time_s(group, at)), rate_text(series, group, at, "min_bytes"),
                     NONE if of_read is None else f"{of_read:.2f}",
-                    fraction_text(series, group, at)]
+                    fraction_text(series, group, at), *beside.texts(group, at)]
         rows.append([*row, *scaling_texts(series, group, cell, threads)])
     return "\n" + table(headers, rows, left=2)
 
@@ -170,10 +181,12 @@ def shape_text(cell: Cell) -> str:
 
 def edges_table(series: Series) -> str:
     """Rates of each shape, and over the base shape's in the same rounds."""
-    headers = ["edge", "isa", "shape", "T", "ms", "useful GF/s", "roofline", "rate / base's",
-               "base"]
+    everything = in_section(series, "edges")
+    beside = Beside(series, everything)
+    headers = ["edge", "isa", "shape", "T", "ms", "useful GF/s", "roofline", *beside.headers(),
+               "rate / base's", "base"]
     rows = []
-    for group, cell in in_section(series, "edges"):
+    for group, cell in everything:
         base = series.base_of(group, cell)
         against = NONE
         if base is not None:
@@ -183,7 +196,7 @@ def edges_table(series: Series) -> str:
         rows.append([edge, cell.isa, shape_text(cell), str(cell.threads),
                      time_text(series.time_s(group, cell)),
                      rate_text(series, group, cell, "useful_flops"),
-                     fraction_text(series, group, cell), against,
+                     fraction_text(series, group, cell), *beside.texts(group, cell), against,
                      NONE if base is None else shape_text(base)])
     return "\n" + table(headers, rows, left=3)
 

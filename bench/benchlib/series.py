@@ -67,16 +67,13 @@ class Series:
         return estimate(values) if values else None
 
     def over_earlier(self, group: str, cell: Cell) -> Estimate | None:
-        """Time over that of the earlier build in the same rounds."""
+        """Time over that of the earlier build, by rounds that have both."""
         key = cell.key()
         both = [cells[key] for cells in self._rounds[group]
-                if "earlier_s" in cells.get(key, {})]
+                if "earlier_time_s" in cells.get(key, {})]
         if not both:
             return None
-        return ratio([at["time_s"] for at in both], [at["earlier_s"] for at in both])
-
-    def has_earlier(self, group: str, cell: Cell) -> bool:
-        return bool(self.values(group, cell, "earlier_s"))
+        return ratio([at["time_s"] for at in both], [at["earlier_time_s"] for at in both])
 
     def roofline_fraction(self, group: str, cell: Cell) -> float | None:
         times = self.values(group, cell)

@@ -67,7 +67,7 @@ class OutOfTime(Exception):
 
 class Sweep:
     """`children` by instruction set. `say` takes progress lines. `earlier`: another build, by
-    instruction set, which is timed beside every cell of the main section that it can prepare."""
+    instruction set, which is timed beside every cell that it can prepare."""
 
     def __init__(self, children: Mapping[str, Child], store: Store, settings: Settings,
                  say: Callable[[str], None], deadline: float | None = None,
@@ -143,13 +143,14 @@ class Sweep:
                 self._store.append("refused", **about, error=refused.kind, message=str(refused))
             return None
         facts = {name: value for name, value in answer.items() if name != "ok"}
-        if group.section == "main" and cell.isa in self._earlier:
-            self._prepare_earlier(cell, known)
+        self._prepare_earlier(cell, known)
         if not known:
             self._store.append("cell", **about, **facts)
         return facts
 
     def _prepare_earlier(self, cell: Cell, known: bool) -> None:
+        if cell.isa not in self._earlier:
+            return
         try:
             self._earlier[cell.isa].ask("prepare", id=cell.key(), **cell.request(),
                                         check_rows=0 if known else self._settings.check_rows)
@@ -197,17 +198,14 @@ class Sweep:
         next to each other, so that what a busy machine does falls on both."""
         iterations = iterations_for(call_s, self._settings.sample_s)
         request = {"id": cell.key(), "iterations": iterations, "warm": warm_calls(call_s)}
-        builds = [self._children]
+        builds = {"": self._children[cell.isa]}
         if cell in self._earlier_ready:
-            builds.insert(self._rng.randrange(2), self._earlier)
+            builds["earlier_"] = self._earlier[cell.isa]
         sample: dict[str, Any] = {"iterations": iterations}
-        for build in builds:
-            answer = build[cell.isa].ask("time", **request)
-            if build is self._children:
-                sample |= {"time_s": answer["wall_s"] / iterations,
-                           "cpu_s": answer["cpu_s"] / iterations}
-            else:
-                sample["earlier_s"] = answer["wall_s"] / iterations
+        for name in self._rng.sample(sorted(builds), len(builds)):
+            answer = builds[name].ask("time", **request)
+            sample[f"{name}time_s"] = answer["wall_s"] / iterations
+            sample[f"{name}cpu_s"] = answer["cpu_s"] / iterations
         return sample
 
     def _round(self, group: Group, index: int, ready: Mapping[Cell, Mapping[str, Any]],

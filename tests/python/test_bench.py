@@ -287,14 +287,16 @@ def test_sweep_times_an_earlier_build_beside_this_one(tmp_path):
     pairs = [tuple(order[at:at + 2]) for at in range(0, len(order), 2)]
     assert set(pairs) == {("now", "earlier"), ("earlier", "now")}, "side by side, either first"
     assert not earlier.cells, "cases are dropped"
-    order.clear()
-    swept(tmp_path / "e.jsonl", child, ("edges",), earlier=earlier)
-    assert set(order) == {"now"}, "the main section alone"
-    text = report.full_report(series)
+    text = report.full_report(swept(tmp_path / "all.jsonl", child, ("main", "decode", "edges"),
+                                    earlier=earlier))
     assert "| earlier ms T=1 | over earlier T=1 | ms T=2 |" in text
     assert "| flash | 64 | 50.0 ±0.0% | 40.0 | 0.40 | 80.0 | 0.625 [0.625, 0.625] | " in text
     row = next(line for line in text.splitlines() if line.startswith("| local | 64 |"))
     assert row.split(" | ")[5:7] == ["-", "-"]
+    # One query takes 1/64 of 50 ms and of 80 ms.
+    assert " | 0.781 ±0.0% | 1.28 | 0.64 | 25.60 | 1.25 | 0.625 [0.625, 0.625] | " in text
+    assert ("| short sequences | auto | N=8 D=64 H=2 | 1 | 6.25 ±0.0% | 160 | 3.20 | 10.0 | "
+            "0.625 [0.625, 0.625] | 8.000 [8.000, 8.000] | N=64 D=64 H=2 |") in text
 
 
 def test_sweep_continues_where_it_stopped(tmp_path):
