@@ -152,7 +152,7 @@ class Linformer final : public Variant {
     for (std::int64_t b = 0; b < p.batch; ++b) keys += d(p.key_length(b));
     Cost cost;
     cost.performed_flops =
-        2 * d(p.dim_qk + p.dim_v) * (d(rank) * keys * d(p.heads_kv) + work.pairs);
+        2 * d(p.dim_qk + p.dim_v) * d(rank) * keys * d(p.heads_kv) + work.flops(p.dim_qk, p.dim_v);
     cost.exp_count = work.exps;
     const double matrices =
         (params.text("sharing") == "key-value" ? 1 : 2) * d(projection_heads(p, params));

@@ -82,7 +82,7 @@ class Location final : public Variant {
     const kernels::TileWork work =
         kernels::tiled_softmax_work(p, kernels::base_pattern(p), threads);
     Cost cost;
-    cost.performed_flops = 2 * work.pairs * d(p.dim_qk + p.dim_v);
+    cost.performed_flops = work.flops(p.dim_qk, p.dim_v);
     cost.exp_count = work.exps_with(kernels::LogitTerms(p));
     cost.min_bytes = compulsory_bytes(p) - 4 * d(p.batch * p.heads_kv * p.seq_k * p.dim_qk) +
                      4 * d(p.seq_k * p.dim_qk);

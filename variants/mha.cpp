@@ -290,11 +290,11 @@ Cost Mha::cost(const Problem& p, const ParamValues& params, int threads) const {
   const double q_width = d(l.heads * l.dim), context_width = d(l.heads * l.dim_v);
   const double k_width = d(l.kv_heads * l.dim), v_width = d(l.kv_heads * l.dim_v);
   Cost cost;
-  cost.performed_flops = 2 * work.pairs * d(l.dim + l.dim_v) +
+  cost.performed_flops = work.flops(l.dim, l.dim_v) +
                          2 * queries * (d(l.width) * q_width + context_width * d(l.width_out)) +
                          2 * keys * (d(l.width_k) * k_width + d(l.width_v) * v_width) +
                          kernels::placed_rows_flops(inner);
-  cost.attention_flops = 2 * work.pairs * d(l.dim + l.dim_v);
+  cost.attention_flops = work.flops(l.dim, l.dim_v);
   cost.exp_count = work.exps_with(kernels::LogitTerms(inner));
   const double weights = d(l.width) * q_width + d(l.width_k) * k_width + d(l.width_v) * v_width +
                          context_width * d(l.width_out);

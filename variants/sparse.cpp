@@ -134,7 +134,7 @@ class Sparse final : public SoftmaxVariant {
         pattern.strided ? kernels::strided_softmax_work(p, pattern.stride)
                         : kernels::fixed_softmax_work(p, pattern.stride, pattern.summary, threads);
     Cost cost;
-    cost.performed_flops = 2 * work.pairs * static_cast<double>(p.dim_qk + p.dim_v);
+    cost.performed_flops = work.flops(p.dim_qk, p.dim_v);
     cost.exp_count = work.exps_with(kernels::LogitTerms(p));
     cost.min_bytes = compulsory_bytes(p);
     cost.traffic_bytes = cost.min_bytes;

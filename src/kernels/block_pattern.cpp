@@ -93,9 +93,7 @@ TileWork block_work(const Problem& p, const BlockRows& rows, int threads) {
     for (const BlockTile& tile : tiles) {
       TileQueries queries;
       place_lanes(p, {b, head}, tile.begin, tile.lanes, place, queries);
-      const TileWork work = tile_work(queries, *masked, runs);
-      total.pairs += work.pairs * heads;
-      total.exps += work.exps * heads;
+      total.add(tile_work(queries, *masked, runs, p.dim_v), heads);
     }
   });
   return total;
@@ -180,7 +178,7 @@ std::unique_ptr<Plan> make_block_plan(const Problem& problem, BlockRows rows) {
 Cost block_plan_cost(const Problem& problem, const BlockRows& rows, int threads) {
   const TileWork work = block_work(problem, rows, threads);
   Cost cost;
-  cost.performed_flops = 2 * work.pairs * static_cast<double>(problem.dim_qk + problem.dim_v);
+  cost.performed_flops = work.flops(problem.dim_qk, problem.dim_v);
   cost.exp_count = work.exps_with(LogitTerms(problem));
   cost.min_bytes = compulsory_bytes(problem);
   cost.traffic_bytes = cost.min_bytes;

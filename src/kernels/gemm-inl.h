@@ -27,9 +27,10 @@ namespace hn = hwy::HWY_NAMESPACE;
 
 /// What becomes of the old C.
 enum class Old {
-  overwrite,   ///< C = A B
-  accumulate,  ///< C = C + A B
-  rescale,     ///< C = C * factor[column] + A B
+  overwrite,     ///< C = A B
+  accumulate,    ///< C = C + A B
+  rescale,       ///< C = C * factor[column] + A B
+  rescale_rows,  ///< C = C * factor[row] + A B
 };
 
 /// Where A(row, depth) is.
@@ -51,7 +52,7 @@ HWY_INLINE std::ptrdiff_t gemm_column_groups(std::ptrdiff_t columns) {
   return (columns + wide - 1) / wide;
 }
 
-/// One register tile. b, c and factor are aligned to the vector size in every row.
+/// One register tile.
 template <int R, int V, ALayout layout>
 HWY_NOINLINE void gemm_tile(std::ptrdiff_t depth, const float* HWY_RESTRICT a, std::ptrdiff_t lda,
                             const float* HWY_RESTRICT b, std::ptrdiff_t ldb, float* HWY_RESTRICT c,
@@ -73,6 +74,13 @@ HWY_NOINLINE void gemm_tile(std::ptrdiff_t depth, const float* HWY_RESTRICT a, s
       const Vec scale = hn::LoadU(d, factor + v * lanes);
 #pragma GCC unroll 16
       for (int r = 0; r < R; ++r) acc[r][v] = hn::Mul(acc[r][v], scale);
+    }
+  } else if (old == Old::rescale_rows) {
+#pragma GCC unroll 16
+    for (int r = 0; r < R; ++r) {
+      const Vec scale = hn::Set(d, factor[r]);
+#pragma GCC unroll 16
+      for (int v = 0; v < V; ++v) acc[r][v] = hn::Mul(acc[r][v], scale);
     }
   }
   for (std::ptrdiff_t k = 0; k < depth; ++k) {
@@ -110,6 +118,7 @@ HWY_INLINE void gemm_rows(std::ptrdiff_t rows, std::ptrdiff_t depth, const float
     gemm_tile<kRows, V, layout>(depth, a, lda, b, ldb, c, ldc, old, factor);
     a += kRows * step;
     c += kRows * ldc;
+    if (old == Old::rescale_rows) factor += kRows;
   }
   switch (rows) {
     case 1:
@@ -144,9 +153,9 @@ HWY_INLINE void gemm(std::ptrdiff_t rows, std::ptrdiff_t columns, std::ptrdiff_t
   const hn::ScalableTag<float> d;
   const std::ptrdiff_t lanes = static_cast<std::ptrdiff_t>(hn::Lanes(d));
   std::ptrdiff_t at = 0;
-  // Only Old::rescale reads the factors; any valid address will do for the others.
+  // Only rescaling reads the factors; any valid address will do otherwise.
   const float* factors = factor == nullptr ? b : factor;
-  const auto factor_at = [&] { return factors + at; };
+  const auto factor_at = [&] { return old == Old::rescale_rows ? factors : factors + at; };
   const auto first_columns_done = [&] {
     if (upcoming != nullptr && upcoming->takers() == Upcoming::Takers::first_columns) {
       upcoming = nullptr;

@@ -194,11 +194,6 @@ std::int64_t gathered_limit(const Problem& p, const GlobalWindow& g) {
   return g.dilation > 1 ? class_keys_limit(p, g.dilation) : 0;
 }
 
-void add_work(const TileWork& work, double times, TileWork& total) {
-  total.pairs += work.pairs * times;
-  total.exps += work.exps * times;
-}
-
 TileWork global_window_work(const Problem& p, const GlobalWindow& g) {
   const Schedule schedule(p, g);
   const WindowPattern window = base_pattern(p);
@@ -211,7 +206,7 @@ TileWork global_window_work(const Problem& p, const GlobalWindow& g) {
     for (std::int64_t lane = 0; lane < global_lanes; lane += kTileQueries) {
       place_lanes(p, {b, head}, lane, lanes_until(lane, global_lanes), placer(schedule.globals),
                   queries);
-      add_work(tile_work(queries, *base, runs), heads, total);
+      total.add(tile_work(queries, *base, runs, p.dim_v), heads);
     }
     for (const ClassTask& task : schedule.tasks) {
       const KeyRange keys = reached_keys(p, g, schedule, task, b);
@@ -221,7 +216,7 @@ TileWork global_window_work(const Problem& p, const GlobalWindow& g) {
       for (std::int64_t lane = task.begin; lane < task.end; lane += schedule.width) {
         place_lanes(p, {b, head}, lane, lanes_until(lane, task.end, schedule.width), placer(placed),
                     queries);
-        add_work(tile_work(queries, *pattern, runs), heads, total);
+        total.add(tile_work(queries, *pattern, runs, p.dim_v), heads);
       }
     }
   });
@@ -386,7 +381,7 @@ std::unique_ptr<Plan> make_global_window_plan(const Problem& problem, GlobalWind
 Cost global_window_cost(const Problem& problem, const GlobalWindow& pattern, int threads) {
   const TileWork work = global_window_work(problem, pattern);
   Cost cost;
-  cost.performed_flops = 2 * work.pairs * static_cast<double>(problem.dim_qk + problem.dim_v);
+  cost.performed_flops = work.flops(problem.dim_qk, problem.dim_v);
   cost.exp_count = work.exps_with(LogitTerms(problem));
   cost.min_bytes = compulsory_bytes(problem);
   cost.traffic_bytes = cost.min_bytes;

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "kernels/key_ranges.h"
+
 namespace attnbench::kernels {
 namespace {
 
@@ -9,9 +11,22 @@ void append(std::vector<KeyRun>& out, std::int64_t begin, std::int64_t end, bool
   if (begin < end) out.push_back({0, begin, end, masked});
 }
 
+/// Whether each lane is one position after the lane before it.
+bool consecutive(const TileQueries& tile) {
+  std::int64_t differences = 0;
+  for (int lane = 0; lane < tile.lanes; ++lane) {
+    differences |= tile.position[lane] - tile.first() - lane;
+  }
+  return differences == 0;
+}
+
 }  // namespace
 
 int KeyPattern::tile_queries(std::int64_t) const { return kTileQueries; }
+
+bool KeyPattern::ranges(const TileQueries&, int, std::int64_t, std::int64_t, BlockRanges&) const {
+  return false;
+}
 
 bool KeyPattern::in_place(int) const { return true; }
 
@@ -19,9 +34,7 @@ std::int64_t KeyPattern::key(int, std::int64_t at) const { return at; }
 
 int lanes_for_window(std::int64_t keys_per_query, std::int64_t group) {
   // A tile of L lanes spans L / group positions and visits keys_per_query + that many keys.
-  if (keys_per_query * group <= 24) return 16;
-  if (keys_per_query * group <= 96) return 32;
-  return kTileQueries;
+  return keys_per_query * group <= 22 ? 32 : kTileQueries;
 }
 
 void BlockCursor::start_stretch() {
@@ -93,6 +106,17 @@ int WindowPattern::tile_queries(std::int64_t group) const {
 void WindowPattern::mask(const TileQueries& tile, int, std::int64_t begin, std::int64_t end,
                          std::uint64_t* bits) const {
   // Visited keys are within the key length, so that no window is cut here.
+  if (consecutive(tile)) {
+    const auto lane_of = [&](std::int64_t position) {
+      return static_cast<int>(std::clamp<std::int64_t>(position - tile.first(), 0, tile.lanes));
+    };
+    for (std::int64_t j = begin; j < end; ++j) {
+      const int ended = right_ == kUnlimited ? 0 : lane_of(j - diagonal_ - right_);
+      const int started = left_ == kUnlimited ? tile.lanes : lane_of(j - diagonal_ + left_ + 1);
+      bits[j - begin] = lane_range(ended, started);
+    }
+    return;
+  }
   int started = left_ == kUnlimited ? tile.lanes : 0;  // Lanes below: begun at or before key j.
   int ended = 0;                                       // Lanes below: ended before key j.
   for (std::int64_t j = begin; j < end; ++j) {
@@ -103,6 +127,24 @@ void WindowPattern::mask(const TileQueries& tile, int, std::int64_t begin, std::
     }
     bits[j - begin] = lane_range(ended, started);
   }
+}
+
+bool WindowPattern::ranges(const TileQueries& tile, int, std::int64_t begin, std::int64_t end,
+                           BlockRanges& ranges) const {
+  // Both ends move on by one key from lane to lane, so that no lane's keys lie beyond those between
+  // the first lane's first and the last lane's last.
+  if (!consecutive(tile)) return false;
+  const auto keys = static_cast<int>(end - begin);
+  const auto within = [&](std::int64_t key) {
+    return static_cast<int>(std::clamp<std::int64_t>(key - begin, 0, keys));
+  };
+  for_each_part(ranges, tile.lanes, [&](int first, int last) {
+    const int from = left_ == kUnlimited ? 0 : within(tile.position[first] + diagonal_ - left_);
+    const int to =
+        right_ == kUnlimited ? keys : within(tile.position[last] + diagonal_ + right_ + 1);
+    return KeySpan{from, std::max(from, to)};
+  });
+  return true;
 }
 
 std::int64_t WindowPattern::low(std::int64_t batch, std::int64_t i) const {

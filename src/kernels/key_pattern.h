@@ -8,6 +8,8 @@
 
 namespace attnbench::kernels {
 
+struct BlockRanges;
+
 constexpr int kTileQueries = 64;  ///< Lanes of a tile; one bit each in a mask word.
 /// Most keys in a block: S^T of a block is 64 x 64 floats, 16 KiB.
 constexpr int kKeyBlock = 64;
@@ -48,6 +50,10 @@ class KeyPattern {
   /// For keys of visited runs: bit `lane` of bits[j - begin] says whether the lane may read key j.
   virtual void mask(const TileQueries& tile, int source, std::int64_t begin, std::int64_t end,
                     std::uint64_t* bits) const = 0;
+  /// The ranges that block_ranges() would find in the mask words of keys [begin, end), where they
+  /// follow from the positions without looking; otherwise false.
+  virtual bool ranges(const TileQueries& tile, int source, std::int64_t begin, std::int64_t end,
+                      BlockRanges& ranges) const;
   /// Whether the rows of a source are the keys of the problem in their order; and, for every
   /// source, the key that row `at` of it holds.
   virtual bool in_place(int source) const;
@@ -91,6 +97,8 @@ class WindowPattern final : public KeyPattern {
   void runs(const TileQueries& tile, std::vector<KeyRun>& out) const override;
   void mask(const TileQueries& tile, int source, std::int64_t begin, std::int64_t end,
             std::uint64_t* bits) const override;
+  bool ranges(const TileQueries& tile, int source, std::int64_t begin, std::int64_t end,
+              BlockRanges& ranges) const override;
   std::int64_t window_keys() const override {
     return left_ == kUnlimited || right_ == kUnlimited ? kAllKeys : left_ + right_ + 1;
   }

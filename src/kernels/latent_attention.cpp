@@ -276,7 +276,7 @@ LatentWork latent_attention_work(const Problem& p, const LatentSizes& s, int thr
 
   LatentWork work;
   work.exps = tiles.exps;
-  work.attention_flops = 2 * tiles.pairs * d(inner.dim_qk + inner.dim_v);
+  work.attention_flops = tiles.flops(inner.dim_qk, inner.dim_v);
   work.flops =
       work.attention_flops +
       2 * queries *

@@ -25,18 +25,18 @@ HWY_INLINE V soft_capped(D d, V s, V cap, V inverse) {
   return hn::Mul(cap, tanh_f32(d, hn::Mul(s, inverse)));
 }
 
-/// Logits whose columns are query lanes, `stride` floats from key to key: for a block of keys at
-/// `key_positions`. Each lane has its slope and its position ([columns], float32: sequences are
-/// shorter than 2^24, so that distances are exact).
+/// Logits whose columns are query lanes, `stride` floats from key to key, from `column` up to
+/// `columns`: for a block of keys at `key_positions`. Each lane has its slope and its position
+/// ([columns], float32: sequences are shorter than 2^24, so that distances are exact).
 template <bool capped, bool biased>
 HWY_INLINE void shape_lanes(float* HWY_RESTRICT scores, std::ptrdiff_t stride, std::ptrdiff_t keys,
-                            std::ptrdiff_t columns, float softcap,
+                            std::ptrdiff_t column, std::ptrdiff_t columns, float softcap,
                             const float* HWY_RESTRICT key_positions,
                             const float* HWY_RESTRICT slopes, const float* HWY_RESTRICT positions) {
   const hn::ScalableTag<float> d;
   const auto lanes = static_cast<std::ptrdiff_t>(hn::Lanes(d));
   const auto cap = hn::Set(d, softcap), inverse = hn::Set(d, capped ? 1 / softcap : 0.0F);
-  for (std::ptrdiff_t at = 0; at < columns; at += lanes) {
+  for (std::ptrdiff_t at = column; at < columns; at += lanes) {
     const auto slope = biased ? hn::Load(d, slopes + at) : hn::Zero(d);
     const auto position = biased ? hn::Load(d, positions + at) : hn::Zero(d);
     for (std::ptrdiff_t j = 0; j < keys; ++j) {
@@ -63,17 +63,17 @@ struct LaneTerms {
   alignas(64) float positions[kTileQueries] = {};
 };
 
-/// What the terms do to a block of logits of `lanes` lanes; `key_positions` are read under ALiBi
-/// alone. Only with terms that change logits.
+/// What the terms do to a block of logits of `lane_count` lanes, those in [column, columns);
+/// `key_positions` are read under ALiBi alone. Only with terms that change logits.
 HWY_INLINE void shape_tile(const LogitTerms& terms, const LaneTerms& lanes, int lane_count,
-                           const float* key_positions, std::ptrdiff_t keys, std::ptrdiff_t columns,
-                           float* scores) {
+                           const float* key_positions, std::ptrdiff_t keys, std::ptrdiff_t column,
+                           std::ptrdiff_t columns, float* scores) {
   if (terms.slopes.empty()) {
-    shape_lanes<true, false>(scores, kTileQueries, keys, columns, terms.softcap, key_positions,
-                             lanes.slopes, lanes.positions);
+    shape_lanes<true, false>(scores, kTileQueries, keys, column, columns, terms.softcap,
+                             key_positions, lanes.slopes, lanes.positions);
   } else {
     const auto shape = terms.softcap > 0 ? shape_lanes<true, true> : shape_lanes<false, true>;
-    shape(scores, kTileQueries, keys, columns, terms.softcap, key_positions, lanes.slopes,
+    shape(scores, kTileQueries, keys, column, columns, terms.softcap, key_positions, lanes.slopes,
           lanes.positions);
   }
   if (terms.softcap > 0) count_ops(0, keys * lane_count);

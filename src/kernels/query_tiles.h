@@ -48,11 +48,16 @@ void place_lanes(const Problem& problem, const HeadIndex& at, std::int64_t begin
                  Place place, TileQueries& queries) {
   queries.batch = at.batch;
   queries.lanes = lanes;
+  std::int64_t n = begin / problem.group(), head = begin % problem.group();
   for (int lane = 0; lane < lanes; ++lane) {
-    const PlacedQuery placed = place((begin + lane) / problem.group());
+    const PlacedQuery placed = place(n);
     queries.position[lane] = placed.position;
     queries.query[lane] = placed.query;
-    queries.head[lane] = at.head * problem.group() + (begin + lane) % problem.group();
+    queries.head[lane] = at.head * problem.group() + head;
+    if (++head == problem.group()) {
+      head = 0;
+      ++n;
+    }
   }
 }
 

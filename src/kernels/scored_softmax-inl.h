@@ -15,6 +15,7 @@
 
 #include "kernels/column_softmax-inl.h"
 #include "kernels/gemm-inl.h"
+#include "kernels/ranged_products-inl.h"
 #include "kernels/scored_softmax_tiles.h"
 #include "kernels/transpose-inl.h"
 
@@ -86,11 +87,19 @@ HWY_INLINE void online_softmax(const TileQueries& queries, const KeyPattern& pat
 }
 
 /// Divides by the sums and writes the output rows; a lane without a key gets zeros.
-HWY_INLINE void finish_tile(const OnlineTile& t, const LaneTile& tile, std::int64_t dim_v) {
-  for (int lane = 0; lane < tile.queries.lanes; ++lane) {
+HWY_INLINE void finish_tile(const OnlineTile& t, const LaneTile& tile, const RangedOutput& out) {
+  const int lanes = tile.queries.lanes;
+  for (int lane = 0; lane < lanes; ++lane) {
     t.factor[lane] = t.sum[lane] > 0 ? 1 / t.sum[lane] : 0;
   }
-  unpack_transposed(t.acc, kLaneStride, t.factor, tile.queries.lanes, dim_v, tile.out_rows);
+  if (out.by_rows) {
+    merge_rows<false>(out.acc, t.factor, nullptr, lanes, out.dim, tile.out_rows);
+  } else {
+    unpack_transposed(out.acc, kLaneStride, t.factor, lanes, out.dim, tile.out_rows);
+  }
+}
+HWY_INLINE void finish_tile(const OnlineTile& t, const LaneTile& tile, std::int64_t dim_v) {
+  finish_tile(t, tile, RangedOutput{t.acc, dim_v, false});
 }
 
 }  // namespace HWY_NAMESPACE

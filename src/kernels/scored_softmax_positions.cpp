@@ -28,7 +28,7 @@ std::int64_t rows_ahead(const Problem& p, std::int64_t rows) {
 /// its windows, its output rows.
 void add_next_tile(const Problem& p, std::int64_t window, const LaneTile& now, const LaneTile& next,
                    const Inputs& inputs, Upcoming& upcoming) {
-  for (int lane = 0; lane < next.queries.lanes; ++lane) upcoming.add(next.q_rows[lane], p.dim_qk);
+  upcoming.add_rows(next.q_rows, next.queries.lanes, p.dim_qk);
   const std::int64_t right = p.causal ? 0 : window;
   const auto low = [&](const LaneTile& tile) {
     return index_within(static_cast<double>(tile.queries.first() + p.diagonal() - window), p.seq_k);
@@ -49,7 +49,7 @@ void add_next_tile(const Problem& p, std::int64_t window, const LaneTile& now, c
   const std::int64_t count = rows_ahead(p, end - begin);
   upcoming.add_rows(inputs.k.row(b, h, begin), inputs.k.stride[2], count, p.dim_qk);
   upcoming.add_rows(inputs.v.row(b, h, begin), inputs.v.stride[2], count, p.dim_v);
-  for (int lane = 0; lane < next.queries.lanes; ++lane) upcoming.add(next.out_rows[lane], p.dim_v);
+  upcoming.add_rows(next.out_rows, next.queries.lanes, p.dim_v);
 }
 
 /// Hidden units, padded: 4 vectors of AVX-512.
@@ -364,9 +364,18 @@ void predictive_window_attention(const Problem& p, std::int64_t window,
 
 WindowWork monotonic_window_work(const Problem& p, std::int64_t window, int threads) {
   const WindowPattern base = monotonic_pattern(p, window);
-  const TileVisits visits = count_visits(p, *ProblemPattern(p, base));
-  return {2 * visits.pairs * static_cast<double>(p.dim_qk + p.dim_v),
-          visits.pairs * (1 + LogitTerms(p).exps_per_pair()) + visits.lane_blocks,
+  const ProblemPattern pattern(p, base);
+  const int width = (*pattern).tile_queries(p.group());
+  TileWork work;
+  std::vector<KeyRun> runs;
+  for_each_distinct_head(p, [&](std::int64_t b, std::int64_t head, double heads) {
+    for (std::int64_t tile = 0; tile < tile_count(p, width); ++tile) {
+      TileQueries queries;
+      tile_lanes(p, width, tile, b, head, queries);
+      work.add(wide_tile_work(queries, *pattern, runs, p.dim_v), heads);
+    }
+  });
+  return {work.flops(p.dim_qk, p.dim_v), work.exps_with(LogitTerms(p)),
           per_thread(monotonic_floats(p), threads)};
 }
 

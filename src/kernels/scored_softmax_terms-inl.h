@@ -17,6 +17,7 @@
 
 #include "kernels/logit_terms-inl.h"
 #include "kernels/op_count.h"
+#include "kernels/ranged_products-inl.h"
 #include "kernels/scored_softmax-inl.h"
 #include "kernels/scored_softmax_tiles.h"
 
@@ -40,11 +41,20 @@ class TileTerms {
     if (lanes_) {
       float positions[kKeyBlock];
       count_up(begin, keys, positions);
-      shape_tile(*shaping_.terms, *lanes_, queries_.lanes, positions, keys, columns, scores);
+      shape_tile(*shaping_.terms, *lanes_, queries_.lanes, positions, keys, 0, columns, scores);
     }
-    if (shaping_.modifier != nullptr) {
-      shaping_.modifier->block(queries_, {begin, keys, nullptr}, scores);
+    modify(begin, keys, scores);
+  }
+
+  /// The same where each column takes a range of these keys.
+  HWY_INLINE void shape_ranges(std::int64_t begin, std::ptrdiff_t keys, const BlockRanges& ranges,
+                               std::ptrdiff_t columns, float* scores) const {
+    if (lanes_) {
+      float positions[kKeyBlock];
+      count_up(begin, keys, positions);
+      shape_in_ranges(ranges, *shaping_.terms, *lanes_, queries_.lanes, positions, columns, scores);
     }
+    modify(begin, keys, scores);
   }
 
   /// On one lane's logits of keys [begin, begin + keys); -infinity where a mask from a file forbids
@@ -81,6 +91,11 @@ class TileTerms {
 
  private:
   static constexpr float kNoSink = -std::numeric_limits<float>::infinity();
+
+  void modify(std::int64_t begin, std::ptrdiff_t keys, float* scores) const {
+    if (shaping_.modifier == nullptr) return;
+    shaping_.modifier->block(queries_, {begin, keys, nullptr}, scores);
+  }
 
   static void count_up(std::int64_t begin, std::int64_t keys, float* positions) {
     for (std::int64_t j = 0; j < keys; ++j) positions[j] = static_cast<float>(begin + j);

@@ -4,10 +4,12 @@
 
 namespace attnbench::kernels {
 
-void add_lane(const Problem& p, ConstTensorView q, TensorView out, std::int64_t lane,
-              LaneTile& tile) {
-  const std::int64_t b = tile.queries.batch, i = lane / p.group();
-  const std::int64_t h = tile.kv_head * p.group() + lane % p.group();
+namespace {
+
+/// Query i of the head of the group.
+void add_query(const Problem& p, ConstTensorView q, TensorView out, std::int64_t i,
+               std::int64_t head, LaneTile& tile) {
+  const std::int64_t b = tile.queries.batch, h = tile.kv_head * p.group() + head;
   const int at = tile.queries.lanes++;
   tile.queries.position[at] = tile.queries.query[at] = i;
   tile.queries.head[at] = h;
@@ -16,13 +18,27 @@ void add_lane(const Problem& p, ConstTensorView q, TensorView out, std::int64_t 
   tile.row[at] = (b * p.heads_q + h) * p.seq_q + i;
 }
 
+}  // namespace
+
+void add_lane(const Problem& p, ConstTensorView q, TensorView out, std::int64_t lane,
+              LaneTile& tile) {
+  add_query(p, q, out, lane / p.group(), lane % p.group(), tile);
+}
+
 void fill_lane_tile(const Problem& p, int width, ConstTensorView q, TensorView out,
                     const PieceIndex& at, LaneTile& tile) {
   tile.queries.batch = at.head / p.heads_kv;
   tile.kv_head = at.head % p.heads_kv;
   const std::int64_t begin = at.index * width;
   const std::int64_t end = std::min(begin + width, p.seq_q * p.group());
-  for (std::int64_t lane = begin; lane < end; ++lane) add_lane(p, q, out, lane, tile);
+  std::int64_t query = begin / p.group(), head = begin % p.group();
+  for (std::int64_t lane = begin; lane < end; ++lane) {
+    add_query(p, q, out, query, head, tile);
+    if (++head == p.group()) {
+      head = 0;
+      ++query;
+    }
+  }
 }
 
 void for_each_lane_tile(const Problem& p, int width, ConstTensorView q, TensorView out,

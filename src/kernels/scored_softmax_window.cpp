@@ -33,8 +33,6 @@ constexpr std::ptrdiff_t kKeysPerStep = 8;
 /// Steps that what is upcoming is asked for in: register tiles of both products, and some keys of
 /// the softmax between them.
 std::int64_t upcoming_steps(const MonotonicTile& job) {
-  job.runs.clear();
-  job.pattern.runs(job.tile.queries, job.runs);
   std::int64_t keys = 0;
   for (const KeyRun& run : job.runs) keys += run.end - run.begin;
   const std::int64_t blocks = (keys + kKeyBlock - 1) / kKeyBlock;
@@ -50,26 +48,37 @@ void monotonic_target(const MonotonicTile& job) {
                   static_cast<float>(std::numbers::log2e), packed, kLaneStride);
   const TileTerms terms(job.shaping, job.tile.queries);
   terms.start(t);
+  job.runs.clear();
+  job.pattern.runs(job.tile.queries, job.runs);
   if (job.upcoming != nullptr) job.upcoming->spread_over(upcoming_steps(job));
-  const auto score = [&](std::int64_t begin, std::ptrdiff_t keys) {
-    gemm<ALayout::row_major>(keys, t.columns, p.dim_qk, job.k + begin * job.k_stride, job.k_stride,
-                             packed, kLaneStride, t.scores, kLaneStride, Old::overwrite, nullptr,
-                             job.upcoming);
-    terms.shape(begin, keys, t.columns, t.scores);
-    count_ops(keys * lanes * (p.dim_qk + p.dim_v), keys * lanes + lanes);
-  };
   const std::int64_t first = gaussian_index(p, job.tile);
-  const auto weigh = [&](std::int64_t begin) {
-    const float* table = job.gaussian.at(first - (begin - p.diagonal()) * p.group());
-    return [&job, table, step = p.group()](auto d, std::ptrdiff_t j, std::ptrdiff_t column,
-                                           auto weight) {
-      if (column == 0 && j % kKeysPerStep == 0 && job.upcoming != nullptr) job.upcoming->step();
-      return hn::Mul(weight, hn::LoadU(d, table + column - j * step));
-    };
-  };
-  online_softmax(job.tile.queries, job.pattern, job.runs, {job.v, job.v_stride, p.dim_v}, t, score,
-                 weigh, job.upcoming);
-  finish_tile(t, job.tile, p.dim_v);
+  RangedOutput out{t.acc, p.dim_v, output_by_rows(job.runs, lanes, p.dim_v)};
+  BlockCursor blocks(job.runs);
+  for (KeyBlock block; blocks.next(block);) {
+    const auto keys = static_cast<int>(block.end - block.begin);
+    std::uint64_t mask[kKeyBlock];
+    const BlockRanges ranges = block_ranges(job.pattern, job.tile.queries, job.runs, block, mask);
+    if (!block.masked) std::fill_n(mask, keys, ~std::uint64_t{0});
+    scores_in_ranges(ranges, t.columns, p.dim_qk,
+                     {job.k + block.begin * job.k_stride, job.k_stride}, packed, t.scores,
+                     job.upcoming);
+    terms.shape_ranges(block.begin, keys, ranges, t.columns, t.scores);
+    const float* table = job.gaussian.at(first - (block.begin - p.diagonal()) * p.group());
+    softmax_in_ranges(ranges, t, mask,
+                      [&job, table, step = p.group()](auto d, std::ptrdiff_t j,
+                                                      std::ptrdiff_t column, auto weight) {
+                        if (column == 0 && j % kKeysPerStep == 0 && job.upcoming != nullptr) {
+                          job.upcoming->step();
+                        }
+                        return hn::Mul(weight, hn::LoadU(d, table + column - j * step));
+                      });
+    values_in_ranges(ranges, lanes, {job.v + block.begin * job.v_stride, job.v_stride}, t, out,
+                     job.upcoming);
+    const BlockPairs pairs = block_pairs(ranges, lanes, out.by_rows);
+    count_ops(pairs.scores * p.dim_qk + pairs.values * p.dim_v, pairs.exps);
+  }
+  zero_unseen(lanes, out);
+  finish_tile(t, job.tile, out);
 }
 
 }  // namespace

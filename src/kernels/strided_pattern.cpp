@@ -4,6 +4,7 @@
 #include <optional>
 #include <utility>
 
+#include "kernels/key_ranges.h"
 #include "kernels/masked_pattern.h"
 #include "kernels/per_thread.h"
 #include "kernels/query_tiles.h"
@@ -37,6 +38,15 @@ class ResiduePattern final : public KeyPattern {
       while (upto < tile.lanes && tile.position[upto] <= u) ++upto;
       bits[u - begin] = lane_range(upto, tile.lanes) | (causal_ ? 0 : lane_range(0, below));
     }
+  }
+  bool ranges(const TileQueries& tile, int, std::int64_t begin, std::int64_t end,
+              BlockRanges& ranges) const override {
+    if (!causal_) return false;
+    for_each_part(ranges, tile.lanes, [&](int, int last) {
+      const std::int64_t keys = std::clamp(tile.position[last], begin, end) - begin;
+      return KeySpan{0, static_cast<int>(keys)};
+    });
+    return true;
   }
   bool in_place(int) const override { return false; }
   std::int64_t key(int, std::int64_t at) const override { return residue_ + at * stride_; }
@@ -289,23 +299,19 @@ std::size_t strided_softmax_workspace_bytes(const Problem& p, std::int64_t strid
 TileWork strided_softmax_work(const Problem& p, std::int64_t stride) {
   TileWork total = tiled_softmax_work(p, band_pattern(p, stride), 1);
   std::vector<KeyRun> runs;
-  TileWork residues;
-  for (std::int64_t b = 0; b < p.batch; ++b) {
+  for_each_distinct_head(p, [&](std::int64_t b, std::int64_t head, double heads) {
     for (std::int64_t r = 0; r < stride; ++r) {
       const ResidueClass c = residue_class(p, stride, r);
-      const ResiduePattern pattern(p, stride, r, class_keys(p.key_length(b), stride, r));
+      const ResiduePattern residues(p, stride, r, class_keys(p.key_length(b), stride, r));
+      const ProblemPattern pattern(p, residues);
       const auto place = [&](std::int64_t n) { return c.place(n); };
       for (std::int64_t begin = 0; begin < c.queries * p.group(); begin += kTileQueries) {
         TileQueries queries;
-        place_lanes(p, {b, 0}, begin, lanes_until(begin, c.queries * p.group()), place, queries);
-        const TileWork work = tile_work(queries, pattern, runs, true);
-        residues.pairs += work.pairs;
-        residues.exps += work.exps;
+        place_lanes(p, {b, head}, begin, lanes_until(begin, c.queries * p.group()), place, queries);
+        total.add(tile_work(queries, *pattern, runs, p.dim_v, true), heads);
       }
     }
-  }
-  total.pairs += residues.pairs * static_cast<double>(p.heads_kv);
-  total.exps += residues.exps * static_cast<double>(p.heads_kv);
+  });
   return total;
 }
 

@@ -49,9 +49,7 @@ std::int64_t product_steps(const TileJob& job) {
 }
 
 void add_new_rows(const TileJob& now, const TileJob& next, Upcoming& upcoming) {
-  for (int lane = 0; lane < next.queries.lanes; ++lane) {
-    upcoming.add(next.q_rows[lane], next.dim_qk);
-  }
+  upcoming.add_rows(next.q_rows, next.queries.lanes, next.dim_qk);
   static const std::vector<KeyRun> kNoRuns;
   for (const KeyRun& run : *next.runs) {
     const auto source = static_cast<std::size_t>(run.source);
@@ -59,9 +57,7 @@ void add_new_rows(const TileJob& now, const TileJob& next, Upcoming& upcoming) {
         source < now.sources.size() && now.sources[source].k == next.sources[source].k;
     add_keys(next, run.source, run.begin, run.end, same ? *now.runs : kNoRuns, 0, upcoming);
   }
-  for (int lane = 0; lane < next.queries.lanes; ++lane) {
-    upcoming.add(next.out_rows[lane], next.dim_v);
-  }
+  upcoming.add_rows(next.out_rows, next.queries.lanes, next.dim_v);
 }
 
 void TileSequence::look_ahead(TileJob& now, TileJob& next) {

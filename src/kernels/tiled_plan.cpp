@@ -36,7 +36,7 @@ std::unique_ptr<Plan> make_tiled_plan(const Problem& problem,
 Cost tiled_plan_cost(const Problem& problem, const KeyPattern& pattern, int threads) {
   const TileWork work = tiled_softmax_work(problem, pattern, threads);
   Cost cost;
-  cost.performed_flops = 2 * work.pairs * static_cast<double>(problem.dim_qk + problem.dim_v);
+  cost.performed_flops = work.flops(problem.dim_qk, problem.dim_v);
   cost.exp_count = work.exps_with(LogitTerms(problem));
   cost.min_bytes = compulsory_bytes(problem);
   cost.traffic_bytes = cost.min_bytes;

@@ -18,6 +18,7 @@
 #include "kernels/logit_terms-inl.h"
 #include "kernels/narrow_tile.h"
 #include "kernels/op_count.h"
+#include "kernels/ranged_products-inl.h"
 #include "kernels/tile_strip.h"
 #include "kernels/tiled_softmax.h"
 #include "kernels/transpose-inl.h"
@@ -34,7 +35,7 @@ constexpr std::ptrdiff_t kLanes = kLaneStride;
 /// A tile's buffers: columns are query lanes.
 struct TileBuffers : SoftmaxColumns {
   float* q;    // [D][64], scaled by scale * log2(e)
-  float* acc;  // [Dv][64]
+  float* acc;  // [Dv][64], or by rows, [64][Dv]
 };
 
 TileBuffers lay_out(const TileJob& job) {
@@ -53,36 +54,60 @@ TileBuffers lay_out(const TileJob& job) {
 
 /// Soft cap and bias of one block of scores.
 void shape_block(const TileJob& job, const TileBuffers& t, const LaneTerms& lanes,
-                 const KeyBlock& block) {
+                 const KeyBlock& block, const BlockRanges& ranges) {
   float positions[kKeyBlock];
   if (!job.terms->slopes.empty()) key_positions(job, block, positions);
-  shape_tile(*job.terms, lanes, job.queries.lanes, positions, block.end - block.begin, t.columns,
-             t.scores);
+  shape_in_ranges(ranges, *job.terms, lanes, job.queries.lanes, positions, t.columns, t.scores);
 }
 
-/// Scores, softmax and weighted values of one block.
-void key_block(const TileJob& job, const TileBuffers& t, const LaneTerms* lanes,
-               const KeyBlock& block, bool first, Upcoming* upcoming) {
+/// Scores, softmax and weighted values of a block that every lane reads, where the output is
+/// transposed and all of its columns have seen keys or none has.
+void whole_block(const TileJob& job, const TileBuffers& t, const LaneTerms* terms,
+                 const KeyBlock& block, RangedOutput& out, Upcoming* upcoming) {
   const SourceRows& source = job.sources[static_cast<std::size_t>(block.source)];
   const std::int64_t begin = block.begin;
   const std::ptrdiff_t keys = block.end - begin;
+  const int lanes = job.queries.lanes;
   gemm<ALayout::row_major>(keys, t.columns, job.dim_qk, source.k + begin * source.k_stride,
                            source.k_stride, t.q, kLanes, t.scores, kLanes, Old::overwrite, nullptr,
                            upcoming);
-  if (lanes != nullptr) shape_block(job, t, *lanes, block);
-  if (job.modifier != nullptr) modify_block(job, block, t.scores);
-  if (block.masked) {
-    std::uint64_t mask[kKeyBlock];
-    block_mask(*job.pattern, job.queries, *job.runs, block, mask);
-    softmax_columns<true>(t, keys, mask);
-  } else {
-    softmax_columns<false>(t, keys);
+  if (terms != nullptr) {
+    shape_block(job, t, *terms, block, block_ranges(nullptr, static_cast<int>(keys), lanes));
   }
+  if (job.modifier != nullptr) modify_block(job, block, t.scores);
+  softmax_columns(t, keys);
   gemm<ALayout::col_major>(job.dim_v, t.columns, keys, source.v + begin * source.v_stride,
                            source.v_stride, t.scores, kLanes, t.acc, kLanes,
-                           first ? Old::overwrite : Old::rescale, t.factor, upcoming);
-  count_ops(keys * job.queries.lanes * (job.dim_qk + job.dim_v),
-            keys * job.queries.lanes + job.queries.lanes);
+                           out.seen == 0 ? Old::overwrite : Old::rescale, t.factor, upcoming);
+  out.seen = all_columns(lanes);
+  count_ops(keys * lanes * (job.dim_qk + job.dim_v), keys * lanes + lanes);
+}
+
+/// The same of any block.
+void key_block(const TileJob& job, const TileBuffers& t, const LaneTerms* terms,
+               const KeyBlock& block, RangedOutput& out, Upcoming* upcoming) {
+  const int lanes = job.queries.lanes;
+  const bool all_or_none = out.seen == 0 || out.seen == all_columns(lanes);
+  if (!block.masked && !out.by_rows && all_or_none) {
+    return whole_block(job, t, terms, block, out, upcoming);
+  }
+  const SourceRows& source = job.sources[static_cast<std::size_t>(block.source)];
+  const std::int64_t begin = block.begin;
+  std::uint64_t mask[kKeyBlock];
+  const BlockRanges ranges = block_ranges(*job.pattern, job.queries, *job.runs, block, mask);
+  scores_in_ranges(ranges, t.columns, job.dim_qk,
+                   {source.k + begin * source.k_stride, source.k_stride}, t.q, t.scores, upcoming);
+  if (terms != nullptr) shape_block(job, t, *terms, block, ranges);
+  if (job.modifier != nullptr) modify_block(job, block, t.scores);
+  if (block.masked) {
+    softmax_in_ranges(ranges, t, mask);
+  } else {
+    softmax_columns(t, block.end - begin);
+  }
+  values_in_ranges(ranges, lanes, {source.v + begin * source.v_stride, source.v_stride}, t, out,
+                   upcoming);
+  const BlockPairs pairs = block_pairs(ranges, lanes, out.by_rows);
+  count_ops(pairs.scores * job.dim_qk + pairs.values * job.dim_v, pairs.exps);
 }
 
 /// The state of rows that have seen nothing, or the sink alone.
@@ -133,7 +158,7 @@ void join_states(const TileJob& job, const TileBuffers& t, EarlierRows& earlier)
 }
 
 /// Writes the rows, or, with `resume`, adds to what they hold.
-void store_result(const TileJob& job, const TileBuffers& t) {
+void store_result(const TileJob& job, const TileBuffers& t, bool by_rows) {
   const int lanes = job.queries.lanes;
   EarlierRows earlier;
   if (job.resume) {
@@ -150,7 +175,11 @@ void store_result(const TileJob& job, const TileBuffers& t) {
     t.factor[lane] *= weight;
     if (job.resume) earlier.factor[lane] *= weight;
   }
-  if (job.resume) {
+  if (by_rows && job.resume) {
+    merge_rows<true>(t.acc, t.factor, earlier.factor, lanes, job.dim_v, job.out_rows);
+  } else if (by_rows) {
+    merge_rows<false>(t.acc, t.factor, nullptr, lanes, job.dim_v, job.out_rows);
+  } else if (job.resume) {
     merge_transposed<true>(t.acc, kLanes, t.factor, earlier.factor, lanes, job.dim_v, job.out_rows);
   } else {
     unpack_transposed(t.acc, kLanes, t.factor, lanes, job.dim_v, job.out_rows);
@@ -204,6 +233,7 @@ class RunningTile {
     start_state(job, t_);
     if (job.terms != nullptr && job.terms->shape_logits()) terms_.emplace(*job.terms, job.queries);
     list_runs(job);
+    out_ = {t_.acc, job.dim_v, output_by_rows(*job.runs, job.queries.lanes, job.dim_v)};
     blocks_.emplace(*job.runs);
     more_ = blocks_->next(block_);
   }
@@ -212,23 +242,23 @@ class RunningTile {
   /// The block after the next one, if there is one.
   bool peek(KeyBlock& block) const { return BlockCursor(*blocks_).next(block); }
   void step(Upcoming* upcoming) {
-    key_block(*job_, t_, terms_ ? &*terms_ : nullptr, block_, first_, upcoming);
-    first_ = false;
+    key_block(*job_, t_, terms_ ? &*terms_ : nullptr, block_, out_, upcoming);
     more_ = blocks_->next(block_);
   }
   void finish() {
-    if (first_) std::fill_n(t_.acc, job_->dim_v * kLanes, 0.0F);
-    store_result(*job_, t_);
+    zero_unseen(job_->queries.lanes, out_);
+    store_result(*job_, t_, out_.by_rows);
   }
   const TileBuffers& buffers() const { return t_; }
 
  private:
   TileJob* job_ = nullptr;
   TileBuffers t_{};
+  RangedOutput out_{};
   std::optional<LaneTerms> terms_;
   std::optional<BlockCursor> blocks_;
   KeyBlock block_;
-  bool more_ = false, first_ = true;
+  bool more_ = false;
 };
 
 void run_tile_target(TileJob& job) {

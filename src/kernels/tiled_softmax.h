@@ -140,13 +140,26 @@ class HeadTiles {
 std::size_t tiled_softmax_workspace_bytes(const Problem& problem, const KeyPattern& pattern,
                                           int threads);
 
-/// What tiled_softmax executes.
+/// What tiles execute.
 struct TileWork {
-  double pairs = 0;  ///< (query, key) pairs of visited blocks, masked ones included, all heads.
-  double exps = 0;   ///< One per pair, and one per lane and block for the rescaling.
+  /// (query, key) pairs whose score, and whose part of the output, is computed, masked ones
+  /// included, all heads.
+  double pairs = 0;
+  double value_pairs = 0;
+  double exps = 0;  ///< One per pair, and one per lane and block for the rescaling.
 
+  /// Of both products.
+  double flops(std::int64_t dim_qk, std::int64_t dim_v) const {
+    return 2 * (pairs * static_cast<double>(dim_qk) + value_pairs * static_cast<double>(dim_v));
+  }
   /// Its exps and those of what is done to logits.
   double exps_with(const LogitTerms& terms) const { return exps + pairs * terms.exps_per_pair(); }
+  /// Adds `times` such tiles.
+  void add(const TileWork& tile, double times = 1) {
+    pairs += tile.pairs * times;
+    value_pairs += tile.value_pairs * times;
+    exps += tile.exps * times;
+  }
 };
 TileWork tiled_softmax_work(const Problem& problem, const KeyPattern& pattern, int threads);
 
@@ -168,9 +181,12 @@ void for_each_distinct_head(const Problem& problem, Visit visit) {
   }
 }
 
-/// Work of one tile: pairs and exponentials over its runs, and what joining its rows with what they
-/// already held takes where it resumes them.
+/// Work of one tile with values of `dim_v` numbers: pairs and exponentials over its runs, and what
+/// joining its rows with what they already held takes where it resumes them.
 TileWork tile_work(const TileQueries& queries, const KeyPattern& pattern, std::vector<KeyRun>& runs,
-                   bool resume = false);
+                   std::int64_t dim_v, bool resume = false);
+/// The same of a tile that is run with vectors along its lanes, however few.
+TileWork wide_tile_work(const TileQueries& queries, const KeyPattern& pattern,
+                        std::vector<KeyRun>& runs, std::int64_t dim_v);
 
 }  // namespace attnbench::kernels

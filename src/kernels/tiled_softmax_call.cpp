@@ -3,6 +3,7 @@
 #include <memory>
 #include <utility>
 
+#include "kernels/key_ranges.h"
 #include "kernels/masked_pattern.h"
 #include "kernels/narrow_tile.h"
 #include "kernels/per_thread.h"
@@ -70,9 +71,14 @@ void tile_lanes(const Problem& problem, int width, std::int64_t tile, std::int64
   const std::int64_t end = std::min(begin + width, problem.seq_q * group);
   queries.batch = batch;
   queries.lanes = static_cast<int>(end - begin);
-  for (std::int64_t f = begin; f < end; ++f) {
-    queries.position[f - begin] = queries.query[f - begin] = f / group;
-    queries.head[f - begin] = kv_head * group + f % group;
+  std::int64_t query = begin / group, head = begin % group;
+  for (int lane = 0; lane < queries.lanes; ++lane) {
+    queries.position[lane] = queries.query[lane] = query;
+    queries.head[lane] = kv_head * group + head;
+    if (++head == group) {
+      head = 0;
+      ++query;
+    }
   }
 }
 
@@ -257,22 +263,45 @@ void HeadTiles::run(const HeadPiece& piece, bool look_ahead, TileSequence& seque
 }
 
 TileWork tile_work(const TileQueries& queries, const KeyPattern& pattern, std::vector<KeyRun>& runs,
-                   bool resume) {
+                   std::int64_t dim_v, bool resume) {
   TileWork work;
+  if (queries.lanes > kNarrowLanes) {
+    work = wide_tile_work(queries, pattern, runs, dim_v);
+    // It joins its rows with what they held, by two exponentials each.
+    if (resume) work.exps += 2.0 * queries.lanes;
+    return work;
+  }
   runs.clear();
   pattern.runs(queries, runs);
   // What was accumulated is rescaled, by one exponential a query, in every step.
-  const bool narrow = queries.lanes <= kNarrowLanes;
-  const int step = narrow ? narrow_group_blocks(queries.lanes) : 1;
+  const int step = narrow_group_blocks(queries.lanes);
   BlockCursor blocks(runs);
   std::int64_t count = 0;
   for (KeyBlock block; blocks.next(block); ++count) {
     const auto keys = static_cast<double>(block.end - block.begin);
     work.pairs += keys * queries.lanes;
+    work.value_pairs += keys * queries.lanes;
     work.exps += (count % step == 0 ? keys + 1 : keys) * queries.lanes;
   }
-  // A wide tile joins its rows with what they held, by two exponentials each.
-  if (resume && !narrow) work.exps += 2.0 * queries.lanes;
+  return work;
+}
+
+TileWork wide_tile_work(const TileQueries& queries, const KeyPattern& pattern,
+                        std::vector<KeyRun>& runs, std::int64_t dim_v) {
+  TileWork work;
+  runs.clear();
+  pattern.runs(queries, runs);
+  const int lanes = queries.lanes;
+  const bool by_rows = output_by_rows(runs, lanes, dim_v);
+  BlockCursor blocks(runs);
+  for (KeyBlock block; blocks.next(block);) {
+    std::uint64_t mask[kKeyBlock];
+    const BlockPairs pairs =
+        block_pairs(block_ranges(pattern, queries, runs, block, mask), lanes, by_rows);
+    work.pairs += static_cast<double>(pairs.scores);
+    work.value_pairs += static_cast<double>(pairs.values);
+    work.exps += static_cast<double>(pairs.exps);
+  }
   return work;
 }
 
@@ -288,9 +317,7 @@ TileWork tiled_softmax_work(const Problem& problem, const KeyPattern& base, int 
       TileQueries queries;
       tile_lanes(problem, width, tile, b, head, queries);
       for (std::int64_t part = 0; part < parts; ++part) {
-        const TileWork work = tile_work(queries, KeyShare(pattern, part, parts), runs);
-        total.pairs += work.pairs * heads;
-        total.exps += work.exps * heads;
+        total.add(tile_work(queries, KeyShare(pattern, part, parts), runs, problem.dim_v), heads);
       }
     }
   });

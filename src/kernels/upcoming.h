@@ -36,7 +36,18 @@ class Upcoming {
   }
   /// Adds `count` rows of `floats` numbers, whose beginnings are `stride` numbers apart.
   void add_rows(const float* rows, std::int64_t stride, std::int64_t count, std::int64_t floats) {
+    if (stride == floats) {
+      if (count > 0) add(rows, count * floats);
+      return;
+    }
     for (std::int64_t r = 0; r < count; ++r) add(rows + r * stride, floats);
+  }
+  /// Adds `count` rows of `floats` numbers, wherever they are.
+  void add_rows(const float* const* rows, int count, std::int64_t floats) {
+    for (int from = 0, to = 0; from < count; from = to) {
+      for (to = from + 1; to < count && rows[to] == rows[to - 1] + floats;) ++to;
+      add(rows[from], (to - from) * floats);
+    }
   }
   /// Lines added.
   std::int64_t lines() const { return lines_; }

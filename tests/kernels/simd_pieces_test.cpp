@@ -182,7 +182,7 @@ TEST_F(SimdPieces, GemmMatchesADoubleLoopAtEverySize) {
       for (std::ptrdiff_t vectors = 1; vectors * vector <= kLd && vectors <= 5; ++vectors) {
         for (std::ptrdiff_t depth : {1, 2, 17, 64}) {
           for (bool col_major : {false, true}) {
-            for (int old = 0; old < 3; ++old) {
+            for (int old = 0; old < 4; ++old) {
               const GemmCase c{rows, vectors * vector, depth, col_major, old};
               const std::ptrdiff_t lda = col_major ? rows + 3 : depth + 3;
               FloatBuffer a(static_cast<std::size_t>((col_major ? depth : rows) * lda));
@@ -203,10 +203,9 @@ TEST_F(SimdPieces, GemmMatchesADoubleLoopAtEverySize) {
                   const float was = before[static_cast<std::size_t>(r * kLd + j)];
                   double want = static_cast<double>(was);
                   if (j < c.columns) {
-                    want = old == 0 ? 0
-                           : old == 1
-                               ? static_cast<double>(was)
-                               : static_cast<double>(was) * static_cast<double>(factor.data()[j]);
+                    const double factors[] = {0, 1, static_cast<double>(factor.data()[j]),
+                                              static_cast<double>(factor.data()[r])};
+                    want = static_cast<double>(was) * factors[old];
                     for (std::ptrdiff_t k = 0; k < depth; ++k) {
                       const float element =
                           col_major ? a.data()[r + k * lda] : a.data()[r * lda + k];

@@ -1,0 +1,230 @@
+// Products and softmax of a block of keys of which each part of a tile takes a range
+// (key_ranges.h), compiled once per instruction set.
+
+#if defined(ATTNBENCH_KERNELS_RANGED_PRODUCTS_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef ATTNBENCH_KERNELS_RANGED_PRODUCTS_INL_H_
+#undef ATTNBENCH_KERNELS_RANGED_PRODUCTS_INL_H_
+#else
+#define ATTNBENCH_KERNELS_RANGED_PRODUCTS_INL_H_
+#endif
+
+#include <hwy/highway.h>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/column_softmax-inl.h"
+#include "kernels/gemm-inl.h"
+#include "kernels/key_ranges.h"
+#include "kernels/logit_terms-inl.h"
+#include "kernels/upcoming.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace attnbench::kernels {
+namespace HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+/// Rows of one source from a block's first key on.
+struct RowBlock {
+  const float* rows;
+  std::ptrdiff_t stride;
+};
+
+/// Whether a register tile is wider than a column of ranges, so that neighbours share it.
+HWY_INLINE bool columns_share_tiles() {
+  return kGemmVectors * static_cast<int>(hn::Lanes(hn::ScalableTag<float>())) > kRangeLanes;
+}
+
+/// Scores S^T[key][lane] = K Q^T of the keys in each column's range; q is [depth][kLaneStride].
+HWY_INLINE void scores_in_ranges(const BlockRanges& ranges, std::ptrdiff_t columns,
+                                 std::ptrdiff_t depth, const RowBlock& k, const float* q,
+                                 float* scores, Upcoming* upcoming) {
+  const auto product = [&](const KeySpan& keys, int from, int to) {
+    const std::ptrdiff_t lane = std::ptrdiff_t{from} * kRangeLanes;
+    gemm<ALayout::row_major>(
+        keys.keys(), std::min<std::ptrdiff_t>(columns, std::ptrdiff_t{to} * kRangeLanes) - lane,
+        depth, k.rows + keys.begin * k.stride, k.stride, q + lane, kLaneStride,
+        scores + keys.begin * kLaneStride + lane, kLaneStride, Old::overwrite, nullptr, upcoming);
+  };
+  if (!columns_share_tiles()) {
+    for (int c = 0; c < kRangeColumns; ++c) {
+      if (!ranges.column[c].empty()) product(ranges.column[c], c, c + 1);
+    }
+    return;
+  }
+  // Between two cuts the same columns take part, side by side in one register tile.
+  const RangeCuts cuts(ranges);
+  for (int i = 0; i + 1 < cuts.count; ++i) {
+    const KeySpan keys{cuts.at[i], cuts.at[i + 1]};
+    const auto takes = [&](int c) {
+      return ranges.column[c].begin <= keys.begin && keys.end <= ranges.column[c].end;
+    };
+    for (int from = 0; from < kRangeColumns;) {
+      int to = from;
+      while (to < kRangeColumns && takes(to)) ++to;
+      if (to > from) product(keys, from, to);
+      from = to + 1;
+    }
+  }
+}
+
+/// shape_tile() over the keys in each column's range; `positions` are those of the block's keys.
+HWY_INLINE void shape_in_ranges(const BlockRanges& ranges, const LogitTerms& terms,
+                                const LaneTerms& lane_terms, int lanes, const float* positions,
+                                std::ptrdiff_t columns, float* scores) {
+  for (int c = 0; c < kRangeColumns; ++c) {
+    const KeySpan& keys = ranges.column[c];
+    if (keys.empty()) continue;
+    shape_tile(terms, lane_terms, range_column_lanes(c, lanes), positions + keys.begin, keys.keys(),
+               std::ptrdiff_t{c} * kRangeLanes,
+               std::min<std::ptrdiff_t>(columns, (c + 1) * kRangeLanes),
+               scores + keys.begin * kLaneStride);
+  }
+}
+
+/// softmax_columns() of a masked block over the keys in each column's range; of a column without
+/// keys, nothing changes, nor is its factor set.
+template <class Weigh = Unweighted>
+HWY_INLINE void softmax_in_ranges(const BlockRanges& ranges, const SoftmaxColumns& t,
+                                  const std::uint64_t* mask, const Weigh& weigh = {}) {
+  const hn::ScalableTag<float> d;
+  const auto lanes = static_cast<std::ptrdiff_t>(hn::Lanes(d));
+  HWY_ALIGN float before[kLaneStride];
+  for (int c = 0; c < kRangeColumns; ++c) {
+    const KeySpan& keys = ranges.column[c];
+    if (keys.empty()) continue;
+    SoftmaxColumns part = t;
+    part.scores += keys.begin * kLaneStride;
+    const auto shifted = [&weigh, first = keys.begin](auto tag, std::ptrdiff_t j,
+                                                      std::ptrdiff_t column, auto weight) {
+      return weigh(tag, first + j, column, weight);
+    };
+    const std::ptrdiff_t end = std::min<std::ptrdiff_t>(t.columns, (c + 1) * kRangeLanes);
+    std::ptrdiff_t at = std::ptrdiff_t{c} * kRangeLanes;
+    for (std::ptrdiff_t i = at; i < end; i += lanes) {
+      hn::Store(hn::Load(d, t.maximum + i), d, before + i);
+    }
+    for (; at + 2 * lanes <= end; at += 2 * lanes) {
+      column_maxima<2, true>(part, keys.keys(), mask + keys.begin, at);
+      column_weights<2>(part, keys.keys(), before, at, shifted);
+    }
+    for (; at < end; at += lanes) {
+      column_maxima<1, true>(part, keys.keys(), mask + keys.begin, at);
+      column_weights<1>(part, keys.keys(), before, at, shifted);
+    }
+  }
+}
+
+/// A tile's output on its way: by rows, [lane][Dv] (Dv a multiple of the vector length), or
+/// transposed, [Dv][kLaneStride]. Parts that have seen no key hold nothing yet.
+struct RangedOutput {
+  float* acc;
+  std::ptrdiff_t dim;
+  bool by_rows;
+  unsigned seen = 0;  ///< Bit by group of rows, or by column.
+};
+
+/// RangedOutput::seen of a tile whose columns have all seen keys.
+HWY_INLINE unsigned all_columns(int lanes) {
+  return (1U << (lanes + kRangeLanes - 1) / kRangeLanes) - 1;
+}
+
+/// O += P V over the keys in each group's range, what was there before times its lane's factor.
+HWY_INLINE void values_by_rows(const BlockRanges& ranges, int lanes, const RowBlock& v,
+                               const SoftmaxColumns& t, RangedOutput& out, Upcoming* upcoming) {
+  const std::ptrdiff_t wide =
+      kGemmVectors * static_cast<std::ptrdiff_t>(hn::Lanes(hn::ScalableTag<float>()));
+  unsigned seen = out.seen;
+  for (std::ptrdiff_t at = 0; at < out.dim; at += wide) {
+    for (int g = 0; g < kRowGroups; ++g) {
+      const KeySpan& keys = ranges.group[g];
+      if (keys.empty()) continue;
+      const std::ptrdiff_t lane = row_group_begin(g);
+      const bool first = (out.seen >> g & 1U) == 0;
+      seen |= 1U << g;
+      if (upcoming != nullptr && at == 0) upcoming->step();
+      gemm<ALayout::col_major>(row_group_lanes(g, lanes), std::min(wide, out.dim - at), keys.keys(),
+                               t.scores + keys.begin * kLaneStride + lane, kLaneStride,
+                               v.rows + keys.begin * v.stride + at, v.stride,
+                               out.acc + lane * out.dim + at, out.dim,
+                               first ? Old::overwrite : Old::rescale_rows, t.factor + lane);
+    }
+  }
+  out.seen = seen;
+}
+
+/// O^T += V^T P^T over the keys in each column's range, likewise.
+HWY_INLINE void values_by_columns(const BlockRanges& ranges, const RowBlock& v,
+                                  const SoftmaxColumns& t, RangedOutput& out, Upcoming* upcoming) {
+  const auto seen = [&](int c) { return (out.seen >> c & 1U) != 0; };
+  for (int from = 0, to = 0; from < kRangeColumns; from = to) {
+    const KeySpan& keys = ranges.column[from];
+    for (to = from + 1;
+         to < kRangeColumns && ranges.column[to] == keys && seen(to) == seen(from);) {
+      ++to;
+    }
+    if (keys.empty()) continue;
+    const std::ptrdiff_t lane = std::ptrdiff_t{from} * kRangeLanes;
+    const std::ptrdiff_t end =
+        std::min<std::ptrdiff_t>(t.columns, std::ptrdiff_t{to} * kRangeLanes);
+    gemm<ALayout::col_major>(out.dim, end - lane, keys.keys(), v.rows + keys.begin * v.stride,
+                             v.stride, t.scores + keys.begin * kLaneStride + lane, kLaneStride,
+                             out.acc + lane, kLaneStride,
+                             seen(from) ? Old::rescale : Old::overwrite, t.factor + lane, upcoming);
+    upcoming = nullptr;
+    for (int c = from; c < to; ++c) out.seen |= 1U << c;
+  }
+}
+
+HWY_INLINE void values_in_ranges(const BlockRanges& ranges, int lanes, const RowBlock& v,
+                                 const SoftmaxColumns& t, RangedOutput& out, Upcoming* upcoming) {
+  if (out.by_rows) {
+    values_by_rows(ranges, lanes, v, t, out, upcoming);
+  } else {
+    values_by_columns(ranges, v, t, out, upcoming);
+  }
+}
+
+/// Zeros where no key was seen.
+HWY_INLINE void zero_unseen(int lanes, const RangedOutput& out) {
+  if (out.by_rows) {
+    for (int g = 0; g < kRowGroups; ++g) {
+      if ((out.seen >> g & 1U) != 0) continue;
+      std::fill_n(out.acc + row_group_begin(g) * out.dim, row_group_lanes(g, lanes) * out.dim,
+                  0.0F);
+    }
+    return;
+  }
+  for (int c = 0; c < kRangeColumns; ++c) {
+    if ((out.seen >> c & 1U) != 0) continue;
+    for (std::ptrdiff_t i = 0; i < out.dim; ++i) {
+      std::fill_n(out.acc + i * kLaneStride + c * kRangeLanes, kRangeLanes, 0.0F);
+    }
+  }
+}
+
+/// rows[lane] = acc[lane] * factor[lane], or, with `add`, that and rows[lane] * keep[lane]; of
+/// `dim` numbers each, a multiple of the vector length.
+template <bool add>
+HWY_INLINE void merge_rows(const float* acc, const float* factor, const float* keep, int lanes,
+                           std::ptrdiff_t dim, float* const* rows) {
+  const hn::ScalableTag<float> d;
+  const auto step = static_cast<std::ptrdiff_t>(hn::Lanes(d));
+  for (int lane = 0; lane < lanes; ++lane) {
+    const auto scale = hn::Set(d, factor[lane]);
+    const float* from = acc + lane * dim;
+    float* to = rows[lane];
+    for (std::ptrdiff_t i = 0; i < dim; i += step) {
+      auto x = hn::Mul(scale, hn::LoadU(d, from + i));
+      if constexpr (add) x = hn::MulAdd(hn::Set(d, keep[lane]), hn::LoadU(d, to + i), x);
+      hn::StoreU(x, d, to + i);
+    }
+  }
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace attnbench::kernels
+HWY_AFTER_NAMESPACE();
+
+#endif  // include guard per target
