@@ -1,6 +1,7 @@
 #include "kernels/key_pattern.h"
 
 #include <algorithm>
+#include <array>
 
 #include "kernels/key_ranges.h"
 
@@ -10,6 +11,15 @@ namespace {
 void append(std::vector<KeyRun>& out, std::int64_t begin, std::int64_t end, bool masked) {
   if (begin < end) out.push_back({0, begin, end, masked});
 }
+
+/// Word i has the first i bits.
+constexpr std::array<std::uint64_t, kTileQueries + 1> kLanesBelow = [] {
+  std::array<std::uint64_t, kTileQueries + 1> words{};
+  for (int lanes = 0; lanes <= kTileQueries; ++lanes) {
+    words[static_cast<std::size_t>(lanes)] = lane_range(0, lanes);
+  }
+  return words;
+}();
 
 /// Whether each lane is one position after the lane before it.
 bool consecutive(const TileQueries& tile) {
@@ -108,12 +118,14 @@ void WindowPattern::mask(const TileQueries& tile, int, std::int64_t begin, std::
   // Visited keys are within the key length, so that no window is cut here.
   if (consecutive(tile)) {
     const auto lane_of = [&](std::int64_t position) {
-      return static_cast<int>(std::clamp<std::int64_t>(position - tile.first(), 0, tile.lanes));
+      return static_cast<std::size_t>(
+          std::clamp<std::int64_t>(position - tile.first(), 0, tile.lanes));
     };
+    const auto all = static_cast<std::size_t>(tile.lanes);
     for (std::int64_t j = begin; j < end; ++j) {
-      const int ended = right_ == kUnlimited ? 0 : lane_of(j - diagonal_ - right_);
-      const int started = left_ == kUnlimited ? tile.lanes : lane_of(j - diagonal_ + left_ + 1);
-      bits[j - begin] = lane_range(ended, started);
+      const std::size_t ended = right_ == kUnlimited ? 0 : lane_of(j - diagonal_ - right_);
+      const std::size_t started = left_ == kUnlimited ? all : lane_of(j - diagonal_ + left_ + 1);
+      bits[j - begin] = kLanesBelow[started] & ~kLanesBelow[ended];
     }
     return;
   }

@@ -2,6 +2,7 @@
 // something else is computed. Internal to kernels/.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
@@ -63,11 +64,16 @@ class Upcoming {
 
   /// Asks for this step's lines.
   void step() {
-    for (std::int64_t n = 0; n < lines_per_step_ && span_ < spans_.size(); ++n) {
+    for (std::ptrdiff_t left = lines_per_step_; left > 0 && span_ < spans_.size();) {
       Span& span = spans_[span_];
-      __builtin_prefetch(span.begin, 0, 2);
-      span.begin += kLineBytes;
-      if (span.begin >= span.end) ++span_;
+      const std::ptrdiff_t lines = (span.end - span.begin + kLineBytes - 1) / kLineBytes;
+      const char* end = span.begin + std::min(lines, left) * kLineBytes;
+      for (const char* line = span.begin; line < end; line += kLineBytes) {
+        __builtin_prefetch(line, 0, 2);
+      }
+      span.begin = end;
+      span_ += lines <= left ? 1 : 0;
+      left -= lines;
     }
   }
 
