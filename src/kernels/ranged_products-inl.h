@@ -31,6 +31,9 @@ struct RowBlock {
   std::ptrdiff_t stride;
 };
 
+/// The first lane of a column.
+HWY_INLINE std::ptrdiff_t column_lane(int column) { return std::ptrdiff_t{column} * kRangeLanes; }
+
 /// Whether a register tile is wider than a column of ranges, so that neighbours share it.
 HWY_INLINE bool columns_share_tiles() {
   return kGemmVectors * static_cast<int>(hn::Lanes(hn::ScalableTag<float>())) > kRangeLanes;
@@ -41,11 +44,11 @@ HWY_INLINE void scores_in_ranges(const BlockRanges& ranges, std::ptrdiff_t colum
                                  std::ptrdiff_t depth, const RowBlock& k, const float* q,
                                  float* scores, Upcoming* upcoming) {
   const auto product = [&](const KeySpan& keys, int from, int to) {
-    const std::ptrdiff_t lane = std::ptrdiff_t{from} * kRangeLanes;
-    gemm<ALayout::row_major>(
-        keys.keys(), std::min<std::ptrdiff_t>(columns, std::ptrdiff_t{to} * kRangeLanes) - lane,
-        depth, k.rows + keys.begin * k.stride, k.stride, q + lane, kLaneStride,
-        scores + keys.begin * kLaneStride + lane, kLaneStride, Old::overwrite, nullptr, upcoming);
+    const std::ptrdiff_t lane = column_lane(from);
+    gemm<ALayout::row_major>(keys.keys(), std::min(columns, column_lane(to)) - lane, depth,
+                             k.rows + keys.begin * k.stride, k.stride, q + lane, kLaneStride,
+                             scores + keys.begin * kLaneStride + lane, kLaneStride, Old::overwrite,
+                             nullptr, upcoming);
   };
   if (!columns_share_tiles()) {
     for (int c = 0; c < kRangeColumns; ++c) {
@@ -77,8 +80,7 @@ HWY_INLINE void shape_in_ranges(const BlockRanges& ranges, const LogitTerms& ter
     const KeySpan& keys = ranges.column[c];
     if (keys.empty()) continue;
     shape_tile(terms, lane_terms, range_column_lanes(c, lanes), positions + keys.begin, keys.keys(),
-               std::ptrdiff_t{c} * kRangeLanes,
-               std::min<std::ptrdiff_t>(columns, (c + 1) * kRangeLanes),
+               column_lane(c), std::min(columns, column_lane(c + 1)),
                scores + keys.begin * kLaneStride);
   }
 }
@@ -100,8 +102,8 @@ HWY_INLINE void softmax_in_ranges(const BlockRanges& ranges, const SoftmaxColumn
                                                       std::ptrdiff_t column, auto weight) {
       return weigh(tag, first + j, column, weight);
     };
-    const std::ptrdiff_t end = std::min<std::ptrdiff_t>(t.columns, (c + 1) * kRangeLanes);
-    std::ptrdiff_t at = std::ptrdiff_t{c} * kRangeLanes;
+    const std::ptrdiff_t end = std::min(t.columns, column_lane(c + 1));
+    std::ptrdiff_t at = column_lane(c);
     for (std::ptrdiff_t i = at; i < end; i += lanes) {
       hn::Store(hn::Load(d, t.maximum + i), d, before + i);
     }
@@ -165,9 +167,8 @@ HWY_INLINE void values_by_columns(const BlockRanges& ranges, const RowBlock& v,
       ++to;
     }
     if (keys.empty()) continue;
-    const std::ptrdiff_t lane = std::ptrdiff_t{from} * kRangeLanes;
-    const std::ptrdiff_t end =
-        std::min<std::ptrdiff_t>(t.columns, std::ptrdiff_t{to} * kRangeLanes);
+    const std::ptrdiff_t lane = column_lane(from);
+    const std::ptrdiff_t end = std::min(t.columns, column_lane(to));
     gemm<ALayout::col_major>(out.dim, end - lane, keys.keys(), v.rows + keys.begin * v.stride,
                              v.stride, t.scores + keys.begin * kLaneStride + lane, kLaneStride,
                              out.acc + lane, kLaneStride,
@@ -199,7 +200,7 @@ HWY_INLINE void zero_unseen(int lanes, const RangedOutput& out) {
   for (int c = 0; c < kRangeColumns; ++c) {
     if ((out.seen >> c & 1U) != 0) continue;
     for (std::ptrdiff_t i = 0; i < out.dim; ++i) {
-      std::fill_n(out.acc + i * kLaneStride + c * kRangeLanes, kRangeLanes, 0.0F);
+      std::fill_n(out.acc + i * kLaneStride + column_lane(c), kRangeLanes, 0.0F);
     }
   }
 }

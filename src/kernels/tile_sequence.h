@@ -16,6 +16,9 @@ std::int64_t head_bytes(const Problem& p);
 /// it saves.
 constexpr std::int64_t kNearHeadBytes = std::int64_t{1} << 20;
 constexpr std::int64_t kNearBytes = std::int64_t{4} << 20;
+/// The same of a call whose tiles read all keys: they do so much for each row that asking costs
+/// next to nothing.
+constexpr std::int64_t kNearBytesOfAllKeys = std::int64_t{2} << 20;
 /// More than this a last-level cache may not keep for one process of many: tiles of few lanes then
 /// ask for their own next rows as well.
 constexpr std::int64_t kFarBytes = std::int64_t{12} << 20;

@@ -222,7 +222,8 @@ void tiled_softmax(const TiledSoftmaxCall& call, Workspace& workspace, Executor&
   });
   const HeadTiles tiles(call);
   const std::int64_t heads = p.batch * p.heads_kv, count = tiles.count(), all = heads * count;
-  const bool far = run.tiled.bytes > kNearBytes;
+  const bool windows = call.pattern.window_keys() != KeyPattern::kAllKeys;
+  const bool far = run.tiled.bytes > (windows ? kNearBytes : kNearBytesOfAllKeys);
   if (windows_stay_near(p, call.pattern)) {
     // Neighbouring tiles on one thread: each reads what the last one has brought, and some more.
     share_heads<1>(heads, {count}, executor, [&](const HeadPiece& piece, int slot) {
