@@ -197,7 +197,7 @@ HWY_INLINE void zero_unseen(int lanes, const RangedOutput& out) {
     }
     return;
   }
-  for (int c = 0; c < kRangeColumns; ++c) {
+  for (int c = 0; range_column_lanes(c, lanes) > 0; ++c) {
     if ((out.seen >> c & 1U) != 0) continue;
     for (std::ptrdiff_t i = 0; i < out.dim; ++i) {
       std::fill_n(out.acc + i * kLaneStride + column_lane(c), kRangeLanes, 0.0F);
