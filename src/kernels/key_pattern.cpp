@@ -43,7 +43,8 @@ bool KeyPattern::in_place(int) const { return true; }
 std::int64_t KeyPattern::key(int, std::int64_t at) const { return at; }
 
 int lanes_for_window(std::int64_t keys_per_query, std::int64_t group) {
-  // A tile of L lanes spans L / group positions and visits keys_per_query + that many keys.
+  // A tile visits keys_per_query keys and one more for each further position. Those of 32 lanes
+  // with so narrow a window are one block, those of 64 lanes would be two.
   return keys_per_query * group <= 22 ? 32 : kTileQueries;
 }
 

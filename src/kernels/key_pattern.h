@@ -123,7 +123,7 @@ class WindowPattern final : public KeyPattern {
   std::vector<std::int64_t> key_lengths_;
 };
 
-/// 16, 32 or 64 lanes for queries that read `keys_per_query` keys each.
+/// 32 or 64 lanes for queries that read `keys_per_query` keys each.
 int lanes_for_window(std::int64_t keys_per_query, std::int64_t group);
 
 /// Mask words of lanes that form a range [from, to).

@@ -23,7 +23,7 @@ struct LogitTerms {
   bool any() const { return shape_logits() || !sink.empty(); }
   /// This, or null when there is nothing to do: what tiles ask.
   const LogitTerms* if_any() const { return any() ? this : nullptr; }
-  /// exp and friends per visited pair beside those of the softmax: the soft cap's tanh.
+  /// exp and friends per computed pair beside those of the softmax: the soft cap's tanh.
   double exps_per_pair() const { return softcap > 0 ? 1 : 0; }
 };
 
