@@ -18,6 +18,7 @@
 #include "kernels/gemm-inl.h"
 #include "kernels/key_ranges.h"
 #include "kernels/logit_terms-inl.h"
+#include "kernels/op_count.h"
 #include "kernels/upcoming.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -39,12 +40,18 @@ HWY_INLINE bool columns_share_tiles() {
   return kGemmVectors * static_cast<int>(hn::Lanes(hn::ScalableTag<float>())) > kRangeLanes;
 }
 
+/// Lanes of a tile's `lanes` in columns [from, to).
+HWY_INLINE std::int64_t lanes_between(int from, int to, int lanes) {
+  return std::min<std::int64_t>(lanes, column_lane(to)) - column_lane(from);
+}
+
 /// Scores S^T[key][lane] = K Q^T of the keys in each column's range; q is [depth][kLaneStride].
-HWY_INLINE void scores_in_ranges(const BlockRanges& ranges, std::ptrdiff_t columns,
+HWY_INLINE void scores_in_ranges(const BlockRanges& ranges, int lanes, std::ptrdiff_t columns,
                                  std::ptrdiff_t depth, const RowBlock& k, const float* q,
                                  float* scores, Upcoming* upcoming) {
   const auto product = [&](const KeySpan& keys, int from, int to) {
     const std::ptrdiff_t lane = column_lane(from);
+    count_ops(keys.keys() * lanes_between(from, to, lanes) * depth, 0);
     gemm<ALayout::row_major>(keys.keys(), std::min(columns, column_lane(to)) - lane, depth,
                              k.rows + keys.begin * k.stride, k.stride, q + lane, kLaneStride,
                              scores + keys.begin * kLaneStride + lane, kLaneStride, Old::overwrite,
@@ -88,14 +95,16 @@ HWY_INLINE void shape_in_ranges(const BlockRanges& ranges, const LogitTerms& ter
 /// softmax_columns() of a masked block over the keys in each column's range; of a column without
 /// keys, nothing changes, nor is its factor set.
 template <class Weigh = Unweighted>
-HWY_INLINE void softmax_in_ranges(const BlockRanges& ranges, const SoftmaxColumns& t,
-                                  const std::uint64_t* mask, const Weigh& weigh = {}) {
+HWY_INLINE void softmax_in_ranges(const BlockRanges& ranges, int tile_lanes,
+                                  const SoftmaxColumns& t, const std::uint64_t* mask,
+                                  const Weigh& weigh = {}) {
   const hn::ScalableTag<float> d;
   const auto lanes = static_cast<std::ptrdiff_t>(hn::Lanes(d));
   HWY_ALIGN float before[kLaneStride];
   for (int c = 0; c < kRangeColumns; ++c) {
     const KeySpan& keys = ranges.column[c];
     if (keys.empty()) continue;
+    count_ops(0, std::int64_t{keys.keys() + 1} * range_column_lanes(c, tile_lanes));
     SoftmaxColumns part = t;
     part.scores += keys.begin * kLaneStride;
     const auto shifted = [&weigh, first = keys.begin](auto tag, std::ptrdiff_t j,
@@ -146,18 +155,19 @@ HWY_INLINE void values_by_rows(const BlockRanges& ranges, int lanes, const RowBl
       const bool first = (out.seen >> g & 1U) == 0;
       seen |= 1U << g;
       if (upcoming != nullptr && at == 0) upcoming->step();
-      gemm<ALayout::col_major>(row_group_lanes(g, lanes), std::min(wide, out.dim - at), keys.keys(),
-                               t.scores + keys.begin * kLaneStride + lane, kLaneStride,
-                               v.rows + keys.begin * v.stride + at, v.stride,
-                               out.acc + lane * out.dim + at, out.dim,
-                               first ? Old::overwrite : Old::rescale_rows, t.factor + lane);
+      const std::ptrdiff_t here = std::min(wide, out.dim - at);
+      count_ops(std::int64_t{keys.keys()} * row_group_lanes(g, lanes) * here, 0);
+      gemm<ALayout::col_major>(
+          row_group_lanes(g, lanes), here, keys.keys(), t.scores + keys.begin * kLaneStride + lane,
+          kLaneStride, v.rows + keys.begin * v.stride + at, v.stride, out.acc + lane * out.dim + at,
+          out.dim, first ? Old::overwrite : Old::rescale_rows, t.factor + lane);
     }
   }
   out.seen = seen;
 }
 
 /// O^T += V^T P^T over the keys in each column's range, likewise.
-HWY_INLINE void values_by_columns(const BlockRanges& ranges, const RowBlock& v,
+HWY_INLINE void values_by_columns(const BlockRanges& ranges, int lanes, const RowBlock& v,
                                   const SoftmaxColumns& t, RangedOutput& out, Upcoming* upcoming) {
   const auto seen = [&](int c) { return (out.seen >> c & 1U) != 0; };
   for (int from = 0, to = 0; from < kRangeColumns; from = to) {
@@ -169,6 +179,7 @@ HWY_INLINE void values_by_columns(const BlockRanges& ranges, const RowBlock& v,
     if (keys.empty()) continue;
     const std::ptrdiff_t lane = column_lane(from);
     const std::ptrdiff_t end = std::min(t.columns, column_lane(to));
+    count_ops(keys.keys() * lanes_between(from, to, lanes) * out.dim, 0);
     gemm<ALayout::col_major>(out.dim, end - lane, keys.keys(), v.rows + keys.begin * v.stride,
                              v.stride, t.scores + keys.begin * kLaneStride + lane, kLaneStride,
                              out.acc + lane, kLaneStride,
@@ -183,7 +194,7 @@ HWY_INLINE void values_in_ranges(const BlockRanges& ranges, int lanes, const Row
   if (out.by_rows) {
     values_by_rows(ranges, lanes, v, t, out, upcoming);
   } else {
-    values_by_columns(ranges, v, t, out, upcoming);
+    values_by_columns(ranges, lanes, v, t, out, upcoming);
   }
 }
 

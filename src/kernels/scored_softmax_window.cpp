@@ -59,12 +59,12 @@ void monotonic_target(const MonotonicTile& job) {
     std::uint64_t mask[kKeyBlock];
     const BlockRanges ranges = block_ranges(job.pattern, job.tile.queries, job.runs, block, mask);
     if (!block.masked) std::fill_n(mask, keys, ~std::uint64_t{0});
-    scores_in_ranges(ranges, t.columns, p.dim_qk,
+    scores_in_ranges(ranges, lanes, t.columns, p.dim_qk,
                      {job.k + block.begin * job.k_stride, job.k_stride}, packed, t.scores,
                      job.upcoming);
     terms.shape_ranges(block.begin, keys, ranges, t.columns, t.scores);
     const float* table = job.gaussian.at(first - (block.begin - p.diagonal()) * p.group());
-    softmax_in_ranges(ranges, t, mask,
+    softmax_in_ranges(ranges, lanes, t, mask,
                       [&job, table, step = p.group()](auto d, std::ptrdiff_t j,
                                                       std::ptrdiff_t column, auto weight) {
                         if (column == 0 && j % kKeysPerStep == 0 && job.upcoming != nullptr) {
@@ -74,8 +74,6 @@ void monotonic_target(const MonotonicTile& job) {
                       });
     values_in_ranges(ranges, lanes, {job.v + block.begin * job.v_stride, job.v_stride}, t, out,
                      job.upcoming);
-    const BlockPairs pairs = block_pairs(ranges, lanes, out.by_rows);
-    count_ops(pairs.scores * p.dim_qk + pairs.values * p.dim_v, pairs.exps);
   }
   zero_unseen(lanes, out);
   finish_tile(t, job.tile, out);

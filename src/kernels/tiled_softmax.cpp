@@ -95,19 +95,18 @@ void key_block(const TileJob& job, const TileBuffers& t, const LaneTerms* terms,
   const std::int64_t begin = block.begin;
   std::uint64_t mask[kKeyBlock];
   const BlockRanges ranges = block_ranges(*job.pattern, job.queries, *job.runs, block, mask);
-  scores_in_ranges(ranges, t.columns, job.dim_qk,
+  scores_in_ranges(ranges, lanes, t.columns, job.dim_qk,
                    {source.k + begin * source.k_stride, source.k_stride}, t.q, t.scores, upcoming);
   if (terms != nullptr) shape_block(job, t, *terms, block, ranges);
   if (job.modifier != nullptr) modify_block(job, block, t.scores);
   if (block.masked) {
-    softmax_in_ranges(ranges, t, mask);
+    softmax_in_ranges(ranges, lanes, t, mask);
   } else {
     softmax_columns(t, block.end - begin);
+    count_ops(0, (block.end - begin + 1) * lanes);
   }
   values_in_ranges(ranges, lanes, {source.v + begin * source.v_stride, source.v_stride}, t, out,
                    upcoming);
-  const BlockPairs pairs = block_pairs(ranges, lanes, out.by_rows);
-  count_ops(pairs.scores * job.dim_qk + pairs.values * job.dim_v, pairs.exps);
 }
 
 /// The state of rows that have seen nothing, or the sink alone.
