@@ -368,12 +368,8 @@ WindowWork monotonic_window_work(const Problem& p, std::int64_t window, int thre
   const int width = (*pattern).tile_queries(p.group());
   TileWork work;
   std::vector<KeyRun> runs;
-  for_each_distinct_head(p, [&](std::int64_t b, std::int64_t head, double heads) {
-    for (std::int64_t tile = 0; tile < tile_count(p, width); ++tile) {
-      TileQueries queries;
-      tile_lanes(p, width, tile, b, head, queries);
-      work.add(wide_tile_work(queries, *pattern, runs, p.dim_v), heads);
-    }
+  for_each_distinct_tile(p, width, [&](const TileQueries& queries, double heads) {
+    work.add(wide_tile_work(queries, *pattern, runs, p.dim_v), heads);
   });
   return {work.flops(p.dim_qk, p.dim_v), work.exps_with(LogitTerms(p)),
           per_thread(monotonic_floats(p), threads)};

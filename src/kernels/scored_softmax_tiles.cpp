@@ -66,17 +66,13 @@ TileVisits count_visits(const Problem& p, const KeyPattern& pattern) {
   TileVisits visits;
   std::vector<KeyRun> runs;
   const int width = pattern.tile_queries(p.group());
-  for_each_distinct_head(p, [&](std::int64_t b, std::int64_t head, double heads) {
-    for (std::int64_t tile = 0; tile < tile_count(p, width); ++tile) {
-      TileQueries queries;
-      tile_lanes(p, width, tile, b, head, queries);
-      runs.clear();
-      pattern.runs(queries, runs);
-      BlockCursor blocks(runs);
-      for (KeyBlock block; blocks.next(block);) {
-        visits.pairs += static_cast<double>((block.end - block.begin) * queries.lanes) * heads;
-        visits.lane_blocks += static_cast<double>(queries.lanes) * heads;
-      }
+  for_each_distinct_tile(p, width, [&](const TileQueries& queries, double heads) {
+    runs.clear();
+    pattern.runs(queries, runs);
+    BlockCursor blocks(runs);
+    for (KeyBlock block; blocks.next(block);) {
+      visits.pairs += static_cast<double>((block.end - block.begin) * queries.lanes) * heads;
+      visits.lane_blocks += static_cast<double>(queries.lanes) * heads;
     }
   });
   return visits;

@@ -4,8 +4,9 @@
 //
 // A tile is up to 64 queries of one key-value head (all query heads of the group take part), held
 // transposed: lanes are queries. Scores of a key block are S^T[key][lane] = K Q^T, so that the
-// softmax runs down columns without a horizontal reduction, and O^T[d][lane] += V^T P^T needs
-// neither K nor V packed. docs/kernels.md derives tile sizes and traffic.
+// softmax runs down columns without a horizontal reduction, and O^T[d][lane] += V^T P^T, or O += P
+// V by rows where few keys are read under a mask, needs neither K nor V packed. docs/kernels.md
+// derives tile sizes and traffic.
 #pragma once
 
 #include <cstdint>
@@ -179,6 +180,19 @@ void for_each_distinct_head(const Problem& problem, Visit visit) {
       visit(b, head, differ ? 1.0 : static_cast<double>(problem.heads_kv));
     }
   }
+}
+
+/// Calls visit(queries, heads) for every tile of `width` lanes of every head whose tiles differ
+/// from those of others, as for_each_distinct_head().
+template <class Visit>
+void for_each_distinct_tile(const Problem& problem, int width, Visit visit) {
+  for_each_distinct_head(problem, [&](std::int64_t b, std::int64_t head, double heads) {
+    for (std::int64_t tile = 0; tile < tile_count(problem, width); ++tile) {
+      TileQueries queries;
+      tile_lanes(problem, width, tile, b, head, queries);
+      visit(queries, heads);
+    }
+  });
 }
 
 /// Work of one tile with values of `dim_v` numbers: pairs and exponentials over its runs, and what

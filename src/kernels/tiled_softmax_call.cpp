@@ -7,6 +7,7 @@
 #include "kernels/masked_pattern.h"
 #include "kernels/narrow_tile.h"
 #include "kernels/per_thread.h"
+#include "kernels/query_tiles.h"
 #include "kernels/score_modifier.h"
 #include "kernels/shared_heads.h"
 #include "kernels/split_keys.h"
@@ -66,20 +67,10 @@ std::int64_t tile_count(const Problem& problem, int width) {
 
 void tile_lanes(const Problem& problem, int width, std::int64_t tile, std::int64_t batch,
                 std::int64_t kv_head, TileQueries& queries) {
-  const std::int64_t group = problem.group();
   const std::int64_t begin = tile * width;
-  const std::int64_t end = std::min(begin + width, problem.seq_q * group);
-  queries.batch = batch;
-  queries.lanes = static_cast<int>(end - begin);
-  std::int64_t query = begin / group, head = begin % group;
-  for (int lane = 0; lane < queries.lanes; ++lane) {
-    queries.position[lane] = queries.query[lane] = query;
-    queries.head[lane] = kv_head * group + head;
-    if (++head == group) {
-      head = 0;
-      ++query;
-    }
-  }
+  const auto in_order = [](std::int64_t n) { return PlacedQuery{n, n}; };
+  place_lanes(problem, {batch, kv_head}, begin,
+              lanes_until(begin, problem.seq_q * problem.group(), width), in_order, queries);
 }
 
 /// A call with what its problem adds to it.
@@ -313,13 +304,9 @@ TileWork tiled_softmax_work(const Problem& problem, const KeyPattern& base, int 
   std::vector<KeyRun> runs;
   const std::int64_t parts = key_splits(problem, threads);
   const int width = parts > 1 ? kTileQueries : pattern.tile_queries(problem.group());
-  for_each_distinct_head(problem, [&](std::int64_t b, std::int64_t head, double heads) {
-    for (std::int64_t tile = 0; tile < tile_count(problem, width); ++tile) {
-      TileQueries queries;
-      tile_lanes(problem, width, tile, b, head, queries);
-      for (std::int64_t part = 0; part < parts; ++part) {
-        total.add(tile_work(queries, KeyShare(pattern, part, parts), runs, problem.dim_v), heads);
-      }
+  for_each_distinct_tile(problem, width, [&](const TileQueries& queries, double heads) {
+    for (std::int64_t part = 0; part < parts; ++part) {
+      total.add(tile_work(queries, KeyShare(pattern, part, parts), runs, problem.dim_v), heads);
     }
   });
   return total;
