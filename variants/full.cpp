@@ -52,13 +52,13 @@ class Full final : public SoftmaxVariant {
   }
 
   Cost cost(const Problem& p, const ParamValues&, int threads) const override {
-    const double pairs = kernels::materialised_softmax_pairs(p);
+    const kernels::TileWork work = kernels::materialised_softmax_work(p);
     Cost cost;
-    cost.performed_flops = 2 * pairs * static_cast<double>(p.dim_qk + p.dim_v);
-    cost.exp_count = kernels::materialised_softmax_exps(p);
+    cost.performed_flops = work.flops(p.dim_qk, p.dim_v);
+    cost.exp_count = work.exps_with(kernels::LogitTerms(p));
     cost.min_bytes = compulsory_bytes(p);
     // Scores written and read, weights written and read.
-    cost.traffic_bytes = cost.min_bytes + 16 * pairs;
+    cost.traffic_bytes = cost.min_bytes + 16 * work.pairs;
     cost.useful_flops = dense_flops(p);
     cost.workspace_bytes = kernels::materialised_softmax_workspace_bytes(p, threads);
     kernels::add_placed_rows_cost(p, cost);

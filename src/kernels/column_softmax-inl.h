@@ -112,12 +112,14 @@ HWY_INLINE void column_maxima(const SoftmaxColumns& t, std::ptrdiff_t keys,
   }
 }
 
-/// Turns V vectors of columns of scores into weights, in place, and updates the sums; `before` are
-/// the maxima before this block, by which old and new it sets the factors. What is left of a weight
-/// that the sum has counted is weigh(d, key, column, weight).
-template <int V, class Weigh>
-HWY_INLINE void column_weights(const SoftmaxColumns& t, std::ptrdiff_t keys, const float* before,
-                               std::ptrdiff_t column, const Weigh& weigh) {
+/// Turns V vectors of columns of scores into weights, in place, and updates the sums. `online`:
+/// `before` are the maxima before this block, by which old and new it sets the factors; otherwise
+/// the maxima are those of all blocks, and sums only grow. What is left of a weight that the sum
+/// has counted is weigh(d, key, column, weight).
+template <int V, bool online = true, class Weigh>
+HWY_INLINE void column_weights(const SoftmaxColumns& t, std::ptrdiff_t keys,
+                               [[maybe_unused]] const float* before, std::ptrdiff_t column,
+                               const Weigh& weigh) {
   const hn::ScalableTag<float> d;
   using Vec = hn::Vec<decltype(d)>;
   const auto lanes = static_cast<std::ptrdiff_t>(hn::Lanes(d));
@@ -129,9 +131,12 @@ HWY_INLINE void column_weights(const SoftmaxColumns& t, std::ptrdiff_t keys, con
     maximum[v] = hn::Load(d, t.maximum + at);
     // A lane that has seen no key yet: (-inf) - (-inf) must not be formed.
     maximum[v] = hn::IfThenZeroElse(hn::Eq(maximum[v], none), maximum[v]);
-    const Vec factor = exp2_nonpositive(d, hn::Sub(hn::Load(d, before + at), maximum[v]));
-    hn::Store(factor, d, t.factor + at);
-    sum[v] = hn::Mul(factor, hn::Load(d, t.sum + at));
+    sum[v] = hn::Load(d, t.sum + at);
+    if constexpr (online) {
+      const Vec factor = exp2_nonpositive(d, hn::Sub(hn::Load(d, before + at), maximum[v]));
+      hn::Store(factor, d, t.factor + at);
+      sum[v] = hn::Mul(factor, sum[v]);
+    }
   }
   for (std::ptrdiff_t j = 0; j < keys; ++j) {
     float* row = t.scores + j * kLaneStride + column;
@@ -146,6 +151,32 @@ HWY_INLINE void column_weights(const SoftmaxColumns& t, std::ptrdiff_t keys, con
   for (int v = 0; v < V; ++v) hn::Store(sum[v], d, t.sum + column + v * lanes);
 }
 
+/// The maxima of all columns, as column_maxima().
+template <bool masked>
+HWY_INLINE void maxima_of_columns(const SoftmaxColumns& t, std::ptrdiff_t keys,
+                                  const std::uint64_t* mask) {
+  const auto lanes = static_cast<std::ptrdiff_t>(hn::Lanes(hn::ScalableTag<float>()));
+  std::ptrdiff_t at = 0;
+  for (; at + 4 * lanes <= t.columns; at += 4 * lanes) column_maxima<4, masked>(t, keys, mask, at);
+  if (at + 2 * lanes <= t.columns) {
+    column_maxima<2, masked>(t, keys, mask, at);
+    at += 2 * lanes;
+  }
+  if (at < t.columns) column_maxima<1, masked>(t, keys, mask, at);
+}
+
+/// The weights of all columns, as column_weights().
+template <bool online, class Weigh = Unweighted>
+HWY_INLINE void weights_of_columns(const SoftmaxColumns& t, std::ptrdiff_t keys,
+                                   const float* before, const Weigh& weigh = {}) {
+  const auto lanes = static_cast<std::ptrdiff_t>(hn::Lanes(hn::ScalableTag<float>()));
+  std::ptrdiff_t at = 0;
+  for (; at + 2 * lanes <= t.columns; at += 2 * lanes) {
+    column_weights<2, online>(t, keys, before, at, weigh);
+  }
+  if (at < t.columns) column_weights<1, online>(t, keys, before, at, weigh);
+}
+
 /// One block of the online softmax: scores become weights, and maximum, sum and the factor by which
 /// what was accumulated before is to shrink are brought up to date. `masked`: bit `lane` of mask[j]
 /// lets the lane read key j.
@@ -155,20 +186,11 @@ HWY_INLINE void softmax_columns(const SoftmaxColumns& t, std::ptrdiff_t keys,
   const hn::ScalableTag<float> d;
   const auto lanes = static_cast<std::ptrdiff_t>(hn::Lanes(d));
   HWY_ALIGN float before[kLaneStride];
-  std::ptrdiff_t at = 0;
-  for (; at < t.columns; at += lanes) hn::Store(hn::Load(d, t.maximum + at), d, before + at);
-  for (at = 0; at + 4 * lanes <= t.columns; at += 4 * lanes) {
-    column_maxima<4, masked>(t, keys, mask, at);
+  for (std::ptrdiff_t at = 0; at < t.columns; at += lanes) {
+    hn::Store(hn::Load(d, t.maximum + at), d, before + at);
   }
-  if (at + 2 * lanes <= t.columns) {
-    column_maxima<2, masked>(t, keys, mask, at);
-    at += 2 * lanes;
-  }
-  if (at < t.columns) column_maxima<1, masked>(t, keys, mask, at);
-  for (at = 0; at + 2 * lanes <= t.columns; at += 2 * lanes) {
-    column_weights<2>(t, keys, before, at, weigh);
-  }
-  if (at < t.columns) column_weights<1>(t, keys, before, at, weigh);
+  maxima_of_columns<masked>(t, keys, mask);
+  weights_of_columns<true>(t, keys, before, weigh);
 }
 
 }  // namespace HWY_NAMESPACE

@@ -80,6 +80,13 @@ bool BlockCursor::next(KeyBlock& block) {
   return true;
 }
 
+std::vector<KeyBlock> all_blocks(const std::vector<KeyRun>& runs) {
+  std::vector<KeyBlock> all;
+  BlockCursor cursor(runs);
+  for (KeyBlock block; cursor.next(block);) all.push_back(block);
+  return all;
+}
+
 void block_mask(const KeyPattern& pattern, const TileQueries& tile, const std::vector<KeyRun>& runs,
                 const KeyBlock& block, std::uint64_t* bits) {
   std::int64_t at = block.begin;

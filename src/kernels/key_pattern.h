@@ -85,6 +85,9 @@ class BlockCursor {
   std::int64_t begin_ = 0, keys_ = 0, blocks_ = 0, block_ = 0;
 };
 
+/// All blocks of the runs.
+std::vector<KeyBlock> all_blocks(const std::vector<KeyRun>& runs);
+
 /// Mask words of a masked block: all lanes for keys of unmasked runs.
 void block_mask(const KeyPattern& pattern, const TileQueries& tile, const std::vector<KeyRun>& runs,
                 const KeyBlock& block, std::uint64_t* bits);

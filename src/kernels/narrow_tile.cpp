@@ -112,11 +112,13 @@ void narrow_tile(TileJob& job) {
   constexpr int kGroup = narrow_group_blocks(L);
   NarrowBuffers b{};
   b.q_stride = (job.dim_qk + 15) / 16 * 16;
-  b.score_stride = kGroup * kKeyBlock + (kGroup > 1 ? 16 : 0);
   b.acc_stride = (job.dim_v + 15) / 16 * 16;
   b.q = job.scratch;
-  b.scores = b.q + L * b.q_stride;
-  b.acc = b.scores + L * b.score_stride;
+  b.acc = b.q + L * b.q_stride;
+  const bool materialised = job.matrix != nullptr;
+  b.score_stride = materialised ? narrow_matrix_stride(job.matrix_keys)
+                                : kGroup * kKeyBlock + (kGroup > 1 ? 16 : 0);
+  b.scores = materialised ? job.matrix : b.acc + L * b.acc_stride;
   const auto scale = static_cast<float>(job.scale * std::numbers::log2e);
   for (int lane = 0; lane < L; ++lane) {
     float* q = b.q + lane * b.q_stride;
@@ -130,15 +132,20 @@ void narrow_tile(TileJob& job) {
     b.sum[lane] = state.sum;
   }
   list_runs(job);
-  BlockCursor blocks(*job.runs);
-  KeyBlock group[kGroup], next;
-  for (bool more = blocks.next(next); more;) {
-    int count = 0;
-    while (more && count < kGroup) {
-      group[count++] = next;
-      more = blocks.next(next);
+  if (materialised) {
+    const std::vector<KeyBlock> all = all_blocks(*job.runs);
+    if (!all.empty()) narrow_group<L>(job, all, nullptr, b);
+  } else {
+    BlockCursor blocks(*job.runs);
+    KeyBlock group[kGroup], next;
+    for (bool more = blocks.next(next); more;) {
+      int count = 0;
+      while (more && count < kGroup) {
+        group[count++] = next;
+        more = blocks.next(next);
+      }
+      narrow_group<L>(job, {group, static_cast<std::size_t>(count)}, more ? &next : nullptr, b);
     }
-    narrow_group<L>(job, {group, static_cast<std::size_t>(count)}, more ? &next : nullptr, b);
   }
   for (int lane = 0; lane < L; ++lane) {
     float factor = 1;

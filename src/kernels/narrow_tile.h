@@ -15,9 +15,14 @@ constexpr int kNarrowLanes = 8;
 /// more of them would lose more in the first-level cache than they gain.
 constexpr int narrow_group_blocks(int lanes) { return lanes <= 2 ? 8 : 1; }
 
+/// Floats from one query's scores of `keys` keys to the next query's where all of them are kept.
+constexpr std::int64_t narrow_matrix_stride(std::int64_t keys) {
+  return (keys + 15) / 16 * 16 + 16;
+}
+
 /// The same function as run_tile, with vectors along the head dimension: K and V are streamed once,
 /// row by row, for all queries of the tile, which makes it as fast as memory. Needs no more scratch
-/// than run_tile.
+/// than run_tile. With a `matrix` all keys are one step.
 void run_narrow_tile(TileJob& job);
 
 }  // namespace attnbench::kernels

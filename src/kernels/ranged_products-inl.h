@@ -92,6 +92,19 @@ HWY_INLINE void shape_in_ranges(const BlockRanges& ranges, const LogitTerms& ter
   }
 }
 
+/// Calls part(columns, first vector, last vector, keys) for the vectors of every column with keys:
+/// `columns` are the tile's from the range's first key on.
+template <class Part>
+HWY_INLINE void for_each_range(const BlockRanges& ranges, const SoftmaxColumns& t, Part part) {
+  for (int c = 0; c < kRangeColumns; ++c) {
+    const KeySpan& keys = ranges.column[c];
+    if (keys.empty()) continue;
+    SoftmaxColumns columns = t;
+    columns.scores += keys.begin * kLaneStride;
+    part(columns, column_lane(c), std::min(t.columns, column_lane(c + 1)), keys);
+  }
+}
+
 /// softmax_columns() of a masked block over the keys in each column's range; of a column without
 /// keys, nothing changes, nor is its factor set.
 template <class Weigh = Unweighted>
@@ -101,30 +114,60 @@ HWY_INLINE void softmax_in_ranges(const BlockRanges& ranges, int tile_lanes,
   const hn::ScalableTag<float> d;
   const auto lanes = static_cast<std::ptrdiff_t>(hn::Lanes(d));
   HWY_ALIGN float before[kLaneStride];
-  for (int c = 0; c < kRangeColumns; ++c) {
-    const KeySpan& keys = ranges.column[c];
-    if (keys.empty()) continue;
-    count_ops(0, std::int64_t{keys.keys() + 1} * range_column_lanes(c, tile_lanes));
-    SoftmaxColumns part = t;
-    part.scores += keys.begin * kLaneStride;
-    const auto shifted = [&weigh, first = keys.begin](auto tag, std::ptrdiff_t j,
-                                                      std::ptrdiff_t column, auto weight) {
-      return weigh(tag, first + j, column, weight);
-    };
-    const std::ptrdiff_t end = std::min(t.columns, column_lane(c + 1));
-    std::ptrdiff_t at = column_lane(c);
-    for (std::ptrdiff_t i = at; i < end; i += lanes) {
-      hn::Store(hn::Load(d, t.maximum + i), d, before + i);
-    }
-    for (; at + 2 * lanes <= end; at += 2 * lanes) {
-      column_maxima<2, true>(part, keys.keys(), mask + keys.begin, at);
-      column_weights<2>(part, keys.keys(), before, at, shifted);
-    }
-    for (; at < end; at += lanes) {
-      column_maxima<1, true>(part, keys.keys(), mask + keys.begin, at);
-      column_weights<1>(part, keys.keys(), before, at, shifted);
-    }
-  }
+  for_each_range(
+      ranges, t,
+      [&](const SoftmaxColumns& part, std::ptrdiff_t at, std::ptrdiff_t end, const KeySpan& keys) {
+        count_ops(0, (keys.keys() + 1) * std::min<std::int64_t>(kRangeLanes, tile_lanes - at));
+        const auto shifted = [&weigh, first = keys.begin](auto tag, std::ptrdiff_t j,
+                                                          std::ptrdiff_t column, auto weight) {
+          return weigh(tag, first + j, column, weight);
+        };
+        for (std::ptrdiff_t i = at; i < end; i += lanes) {
+          hn::Store(hn::Load(d, t.maximum + i), d, before + i);
+        }
+        for (; at + 2 * lanes <= end; at += 2 * lanes) {
+          column_maxima<2, true>(part, keys.keys(), mask + keys.begin, at);
+          column_weights<2>(part, keys.keys(), before, at, shifted);
+        }
+        for (; at < end; at += lanes) {
+          column_maxima<1, true>(part, keys.keys(), mask + keys.begin, at);
+          column_weights<1>(part, keys.keys(), before, at, shifted);
+        }
+      });
+}
+
+/// The maxima of a masked block, whose masked scores become -infinity, over the keys in each
+/// column's range.
+HWY_INLINE void maxima_in_ranges(const BlockRanges& ranges, const SoftmaxColumns& t,
+                                 const std::uint64_t* mask) {
+  const auto lanes = static_cast<std::ptrdiff_t>(hn::Lanes(hn::ScalableTag<float>()));
+  for_each_range(
+      ranges, t,
+      [&](const SoftmaxColumns& part, std::ptrdiff_t at, std::ptrdiff_t end, const KeySpan& keys) {
+        for (; at + 2 * lanes <= end; at += 2 * lanes) {
+          column_maxima<2, true>(part, keys.keys(), mask + keys.begin, at);
+        }
+        for (; at < end; at += lanes) {
+          column_maxima<1, true>(part, keys.keys(), mask + keys.begin, at);
+        }
+      });
+}
+
+/// Its weights under the maxima of all blocks.
+HWY_INLINE void weights_in_ranges(const BlockRanges& ranges, int tile_lanes,
+                                  const SoftmaxColumns& t) {
+  const auto lanes = static_cast<std::ptrdiff_t>(hn::Lanes(hn::ScalableTag<float>()));
+  for_each_range(
+      ranges, t,
+      [&](const SoftmaxColumns& part, std::ptrdiff_t at, std::ptrdiff_t end, const KeySpan& keys) {
+        count_ops(0, keys.keys() * std::min<std::int64_t>(kRangeLanes, tile_lanes - at));
+        for (; at + 2 * lanes <= end; at += 2 * lanes) {
+          column_weights<2, false>(part, keys.keys(), nullptr, at, Unweighted());
+        }
+        for (; at < end; at += lanes) {
+          column_weights<1, false>(part, keys.keys(), nullptr, at, Unweighted());
+        }
+      });
 }
 
 /// A tile's output on its way: by rows, [lane][Dv] (Dv a multiple of the vector length), or

@@ -10,8 +10,8 @@
 #include <limits>
 #include <numeric>
 
-#include "kernels/materialised_softmax.h"
 #include "kernels/op_count.h"
+#include "kernels/row_softmax.h"
 #include "kernels/scored_softmax_choose-inl.h"
 #include "kernels/scored_softmax_choose.h"
 #include "kernels/scored_softmax_rows-inl.h"
@@ -190,7 +190,7 @@ void finish_candidates(const ChoiceTile& job, const TileTerms& terms, Candidates
     cut_back(c, lane);
     const std::int64_t size = c.size[lane];
     const std::int32_t* key = c.keys_of(lane);
-    const float inverse_sum = softmax_row(c.logits_of(lane), size, size, terms.sink(lane));
+    const float inverse_sum = softmax_row(c.logits_of(lane), size, terms.sink(lane));
     weighted_rows(
         c.logits_of(lane), [&](std::ptrdiff_t t) { return job.v + key[t] * job.v_stride; }, size,
         job.problem.dim_v, inverse_sum, job.tile.out_rows[lane]);

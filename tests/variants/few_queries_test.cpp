@@ -74,6 +74,23 @@ TEST_P(FewQueries, ManyBlocksInOneStep) {
   }
 }
 
+/// The last panel of a score matrix has from one query on, and keeps up to eight of them by rows;
+/// heads on two threads have a matrix each, and so have those of a group.
+TEST_P(FewQueries, LastPanelsOfAMaterialisedMatrix) {
+  for (std::int64_t queries : {7, 8, 9, 63, 64, 65, 72, 73, 130}) {
+    Problem p = decoding(3, 150, 24, 40);
+    p.mode = Mode::cross;
+    p.seq_q = queries;
+    expect_close("full", p, {}, 2);
+    p.causal = true;
+    p.softcap = 3;
+    p.sink = {-2, -1, 0, 1, 2, 3};
+    expect_close("full", p, {}, 2);
+    p.key_lengths = {70};
+    expect_close("full", p, {}, 1);
+  }
+}
+
 /// Few lanes over keys from beyond the caches ask for the next block of keys while they compute
 /// one; with AVX2 full tiles of 64 do as well.
 TEST_P(FewQueries, FarKeysOfWideTiles) {
