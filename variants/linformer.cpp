@@ -12,6 +12,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <optional>
 
 #include "attention/reference.h"
 #include "attention/registry.h"
@@ -73,35 +74,41 @@ Status check_projection(const std::string& name, const AuxTensor& e, const Probl
                   name, shape_text(e.shape), rank, p.seq_k, p.heads_kv, rank, p.seq_k));
 }
 
+/// [B, Hkv, rank, dim].
+TensorView projected_rows(const Problem& p, std::int64_t rank, std::int64_t dim,
+                          Workspace& workspace) {
+  const std::int64_t stride = kernels::projected_stride(dim), head = rank * stride;
+  return {workspace.take(static_cast<std::size_t>(p.batch * p.heads_kv * head)),
+          {p.batch, p.heads_kv, rank, dim},
+          {p.heads_kv * head, head, stride}};
+}
+
 class LinformerPlan final : public Plan {
  public:
-  LinformerPlan(const Problem& problem, const AuxSet& aux)
-      : problem_(problem), e_(aux.at("E")), f_(aux.at("F")) {}
+  LinformerPlan(const Problem& problem, const ParamValues& params, const AuxSet& aux)
+      : problem_(problem), e_(projection_of(aux.at("E"))) {
+    if (params.text("sharing") != "key-value") f_.emplace(projection_of(aux.at("F")));
+  }
 
   void run(const Inputs& inputs, TensorView output, Workspace& workspace,
            Executor& executor) override {
     const Problem& p = problem_;
-    const auto e = projection_of(e_), f = projection_of(f_);
-    const std::array<std::int64_t, 4> k_shape{p.batch, p.heads_kv, e.rank, p.dim_qk};
-    const std::array<std::int64_t, 4> v_shape{p.batch, p.heads_kv, e.rank, p.dim_v};
-    const TensorView k{
-        workspace.take(static_cast<std::size_t>(p.batch * p.heads_kv * e.rank * p.dim_qk)), k_shape,
-        layout_strides(k_shape, Layout::bhnd)};
-    const TensorView v{
-        workspace.take(static_cast<std::size_t>(p.batch * p.heads_kv * e.rank * p.dim_v)), v_shape,
-        layout_strides(v_shape, Layout::bhnd)};
-    const Problem compressed = compressed_problem(p, e.rank);
+    const std::int64_t rank = e_.rank();
+    const TensorView k = projected_rows(p, rank, p.dim_qk, workspace);
+    const TensorView v = projected_rows(p, rank, p.dim_v, workspace);
+    const Problem compressed = compressed_problem(p, rank);
     const kernels::KeySource sources[] = {{k, v}};
-    const auto pattern = all_keys(e.rank);
+    const auto pattern = all_keys(rank);
     kernels::compressed_softmax(
-        {p, e, inputs.k, k}, {p, f, inputs.v, v},
+        {p, e_, inputs.k, k}, {p, f_ ? *f_ : e_, inputs.v, v},
         {compressed, compressed.scale_or_default(), sources, pattern, inputs.q, output}, workspace,
         executor);
   }
 
  private:
   Problem problem_;
-  AuxTensor e_, f_;
+  kernels::BlockedProjection e_;
+  std::optional<kernels::BlockedProjection> f_;  // Absent: E.
 };
 
 class Linformer final : public Variant {
@@ -161,8 +168,11 @@ class Linformer final : public Variant {
         cost.min_bytes + 8 * d(p.batch * p.heads_kv) * d(rank) * d(p.dim_qk + p.dim_v);
     cost.useful_flops = dense_flops(p);
     const auto rows = static_cast<std::size_t>(p.batch * p.heads_kv * rank);
-    cost.workspace_bytes = workspace_take_bytes(rows * static_cast<std::size_t>(p.dim_qk)) +
-                           workspace_take_bytes(rows * static_cast<std::size_t>(p.dim_v)) +
+    const auto floats = [&](std::int64_t dim) {
+      return rows * static_cast<std::size_t>(kernels::projected_stride(dim));
+    };
+    cost.workspace_bytes = workspace_take_bytes(floats(p.dim_qk)) +
+                           workspace_take_bytes(floats(p.dim_v)) +
                            kernels::compressed_softmax_workspace_bytes(compressed, threads);
     return cost;
   }
@@ -195,9 +205,9 @@ class Linformer final : public Variant {
     return given;
   }
 
-  Result<std::unique_ptr<Plan>> prepare(const Problem& problem, const ParamValues&,
+  Result<std::unique_ptr<Plan>> prepare(const Problem& problem, const ParamValues& params,
                                         const AuxSet& aux) const override {
-    return std::unique_ptr<Plan>(std::make_unique<LinformerPlan>(problem, aux));
+    return std::unique_ptr<Plan>(std::make_unique<LinformerPlan>(problem, params, aux));
   }
 
   ReferenceRows reference(const ReferenceRequest& request) const override;
