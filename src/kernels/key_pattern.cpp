@@ -12,16 +12,24 @@ void append(std::vector<KeyRun>& out, std::int64_t begin, std::int64_t end, bool
   if (begin < end) out.push_back({0, begin, end, masked});
 }
 
-/// Word i has the first i bits.
-constexpr std::array<std::uint64_t, kTileQueries + 1> kLanesBelow = [] {
-  std::array<std::uint64_t, kTileQueries + 1> words{};
-  for (int lanes = 0; lanes <= kTileQueries; ++lanes) {
-    words[static_cast<std::size_t>(lanes)] = lane_range(0, lanes);
+/// Word i has the first i - kTileQueries bits, and so many as there are beyond both ends: what
+/// lanes lie below a bound that moves on by one lane from key to key of a block.
+constexpr std::array<std::uint64_t, 3 * kTileQueries> kLanesBelow = [] {
+  std::array<std::uint64_t, 3 * kTileQueries> words{};
+  for (int i = 0; i < 3 * kTileQueries; ++i) {
+    words[static_cast<std::size_t>(i)] = lane_range(0, std::max(0, i - kTileQueries));
   }
   return words;
 }();
 
-/// Whether each lane is one position after the lane before it.
+}  // namespace
+
+const std::uint64_t* lanes_below(std::int64_t first) {
+  constexpr std::int64_t kMost = kTileQueries;
+  static_assert(kKeyBlock <= kMost);
+  return kLanesBelow.data() + kMost + std::clamp(first, -kMost, kMost);
+}
+
 bool consecutive(const TileQueries& tile) {
   std::int64_t differences = 0;
   for (int lane = 0; lane < tile.lanes; ++lane) {
@@ -29,8 +37,6 @@ bool consecutive(const TileQueries& tile) {
   }
   return differences == 0;
 }
-
-}  // namespace
 
 int KeyPattern::tile_queries(std::int64_t) const { return kTileQueries; }
 
@@ -125,15 +131,14 @@ void WindowPattern::mask(const TileQueries& tile, int, std::int64_t begin, std::
                          std::uint64_t* bits) const {
   // Visited keys are within the key length, so that no window is cut here.
   if (consecutive(tile)) {
-    const auto lane_of = [&](std::int64_t position) {
-      return static_cast<std::size_t>(
-          std::clamp<std::int64_t>(position - tile.first(), 0, tile.lanes));
-    };
-    const auto all = static_cast<std::size_t>(tile.lanes);
-    for (std::int64_t j = begin; j < end; ++j) {
-      const std::size_t ended = right_ == kUnlimited ? 0 : lane_of(j - diagonal_ - right_);
-      const std::size_t started = left_ == kUnlimited ? all : lane_of(j - diagonal_ + left_ + 1);
-      bits[j - begin] = kLanesBelow[started] & ~kLanesBelow[ended];
+    const std::int64_t first = begin - diagonal_ - tile.first();
+    constexpr std::int64_t kAll = kTileQueries;
+    for (std::int64_t j = begin; j < end; j += kKeyBlock) {
+      const std::int64_t at = first + j - begin;
+      const std::uint64_t* ended = lanes_below(right_ == kUnlimited ? -kAll : at - right_);
+      const std::uint64_t* started = lanes_below(left_ == kUnlimited ? kAll : at + left_ + 1);
+      const std::int64_t keys = std::min<std::int64_t>(end - j, kKeyBlock);
+      for (std::int64_t n = 0; n < keys; ++n) bits[j - begin + n] = started[n] & ~ended[n];
     }
     return;
   }

@@ -129,6 +129,13 @@ class WindowPattern final : public KeyPattern {
 /// 32 or 64 lanes for queries that read `keys_per_query` keys each.
 int lanes_for_window(std::int64_t keys_per_query, std::int64_t group);
 
+/// Whether each lane is one position after the lane before it.
+bool consecutive(const TileQueries& tile);
+
+/// kKeyBlock mask words, of which the n-th has the lanes below first + n: for a bound that moves on
+/// by one lane from key to key.
+const std::uint64_t* lanes_below(std::int64_t first);
+
 /// Mask words of lanes that form a range [from, to).
 constexpr std::uint64_t lane_range(int from, int to) {
   if (from >= to) return 0;

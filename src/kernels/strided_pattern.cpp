@@ -31,6 +31,12 @@ class ResiduePattern final : public KeyPattern {
   }
   void mask(const TileQueries& tile, int, std::int64_t begin, std::int64_t end,
             std::uint64_t* bits) const override {
+    if (consecutive(tile) && end - begin <= kKeyBlock) {
+      const std::uint64_t* below = lanes_below(begin - tile.first());
+      const std::uint64_t* upto = lanes_below(begin - tile.first() + 1);
+      for (std::int64_t n = 0; n < end - begin; ++n) bits[n] = ~upto[n] | (causal_ ? 0 : below[n]);
+      return;
+    }
     int below = 0;  // Lanes whose position is below u.
     int upto = 0;   // Lanes whose position is at most u.
     for (std::int64_t u = begin; u < end; ++u) {
