@@ -36,7 +36,11 @@ std::size_t query_floats(const Problem& p) {
 class BilinearPlan final : public Plan {
  public:
   BilinearPlan(const Problem& problem, const AuxTensor& w)
-      : problem_(problem), terms_(problem), pattern_(pattern_of(problem)), w_(w) {}
+      : problem_(problem),
+        terms_(problem),
+        pattern_(pattern_of(problem)),
+        w_(w),
+        packed_(w_.values.data(), problem.dim_qk, problem.dim_qk) {}
 
   void run(const Inputs& inputs, TensorView output, Workspace& workspace,
            Executor& executor) override {
@@ -44,7 +48,7 @@ class BilinearPlan final : public Plan {
     const std::array<std::int64_t, 4> shape{p.batch, p.heads_q, p.seq_q, p.dim_qk};
     const TensorView projected{workspace.take(query_floats(p)), shape,
                                layout_strides(shape, Layout::bhnd)};
-    const kernels::RowProjection projection[] = {{inputs.q, projected, w_.values.data(), {}}};
+    const kernels::RowProjection projection[] = {{inputs.q, projected, packed_, {}}};
     kernels::project_rows(projection, executor);
     const kernels::KeySource sources[] = {{inputs.k, inputs.v}};
     kernels::tiled_softmax({p, 1.0, sources, pattern_, projected, output, nullptr, terms_.if_any()},
@@ -56,6 +60,7 @@ class BilinearPlan final : public Plan {
   kernels::LogitTerms terms_;
   kernels::WindowPattern pattern_;
   AuxTensor w_;
+  kernels::PackedWeights packed_;
 };
 
 /// Logits of independent unit-variance inputs then have unit variance too.

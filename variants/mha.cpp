@@ -105,7 +105,11 @@ class MhaPlan final : public Plan {
         inner_(inner_problem(problem, layer)),
         terms_(inner_),
         pattern_(pattern_of(inner_)),
-        aux_(aux) {
+        aux_(aux),
+        wq_(packed("Wq")),
+        wk_(packed("Wk")),
+        wv_(packed("Wv")),
+        wo_(packed("Wo")) {
     if (inner_.places_queries()) placer_.emplace(inner_);
   }
 
@@ -113,7 +117,6 @@ class MhaPlan final : public Plan {
            Executor& executor) override {
     const Problem& p = problem_;
     const Layer& l = layer_;
-    const auto weights = [&](const char* name) { return aux_.at(name).values.data(); };
     const auto take = [&](std::int64_t seq, std::int64_t width) {
       return kernels::row_tensor(workspace.take(projected_floats(p, seq, width)), p.batch, seq,
                                  width);
@@ -128,9 +131,8 @@ class MhaPlan final : public Plan {
     const ConstTensorView x = rows(inputs.q, {});
     const ConstTensorView x_k = l.own_keys ? x : rows(inputs.k, p.key_lengths);
     const ConstTensorView x_v = l.own_keys ? x : rows(inputs.v, p.key_lengths);
-    const kernels::RowProjection in[] = {{x, q, weights("Wq"), {}},
-                                         {x_k, k, weights("Wk"), p.key_lengths},
-                                         {x_v, v, weights("Wv"), p.key_lengths}};
+    const kernels::RowProjection in[] = {
+        {x, q, wq_, {}}, {x_k, k, wk_, p.key_lengths}, {x_v, v, wv_, p.key_lengths}};
     kernels::project_rows(in, executor);
     const TensorView head_q = kernels::split_heads(q, l.heads);
     const TensorView head_k = kernels::split_heads(k, l.kv_heads);
@@ -140,12 +142,17 @@ class MhaPlan final : public Plan {
                             kernels::split_heads(context, l.heads), nullptr, terms_.if_any()},
                            workspace, executor);
     const TensorView y = kernels::rows_to_scatter(output, p.layout, workspace);
-    const kernels::RowProjection out[] = {{context, y, weights("Wo"), {}}};
+    const kernels::RowProjection out[] = {{context, y, wo_, {}}};
     kernels::project_rows(out, executor);
     kernels::scatter_rows(y, output, p.layout, executor);
   }
 
  private:
+  kernels::PackedWeights packed(const char* name) const {
+    const AuxTensor& w = aux_.at(name);
+    return {w.values.data(), w.shape[0], w.shape[1]};
+  }
+
   Problem problem_;
   Layer layer_;
   Problem inner_;
@@ -153,6 +160,7 @@ class MhaPlan final : public Plan {
   kernels::WindowPattern pattern_;
   std::optional<kernels::RowPlacer> placer_;
   AuxSet aux_;
+  kernels::PackedWeights wq_, wk_, wv_, wo_;
 };
 
 std::array<WeightShape, 4> weight_shapes(const Layer& layer) {

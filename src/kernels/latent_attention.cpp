@@ -88,19 +88,24 @@ LatentAttention::LatentAttention(const Problem& problem, const LatentSizes& size
       sizes_(sizes),
       weights_(weights),
       scale_(scale),
-      query_weights_(floats(1, sizes.query_input(), sizes.heads * sizes.key_width())),
-      latent_weights_(floats(1, sizes.width, sizes.latent_width())),
+      query_columns_(floats(1, sizes.query_input(), sizes.heads * sizes.key_width())),
+      latent_columns_(floats(1, sizes.width, sizes.latent_width())),
       rotary_(sizes.rope_dim, 0, problem.seq_k) {
   const LatentSizes& s = sizes_;
   const std::int64_t row = s.heads * s.key_width();
-  pack_columns(weights.uq, s.query_input(), s.heads, s.dim, query_weights_.data(), s.key_width(),
-               row);
-  pack_columns(weights.dkv, s.width, 1, s.kv_rank, latent_weights_.data(), 0, s.latent_width());
-  if (s.rope_dim == 0) return;
-  pack_columns(weights.qr, s.query_input(), s.heads, s.rope_dim, query_weights_.data() + s.dim,
-               s.key_width(), row);
-  pack_columns(weights.kr, s.width, 1, s.rope_dim, latent_weights_.data() + s.kv_rank, 0,
-               s.latent_width());
+  float* query = query_columns_.data();
+  float* latent = latent_columns_.data();
+  pack_columns(weights.uq, s.query_input(), s.heads, s.dim, query, s.key_width(), row);
+  pack_columns(weights.dkv, s.width, 1, s.kv_rank, latent, 0, s.latent_width());
+  if (s.rope_dim > 0) {
+    pack_columns(weights.qr, s.query_input(), s.heads, s.rope_dim, query + s.dim, s.key_width(),
+                 row);
+    pack_columns(weights.kr, s.width, 1, s.rope_dim, latent + s.kv_rank, 0, s.latent_width());
+  }
+  if (s.q_rank > 0) down_weights_ = {weights.dq, s.width, s.q_rank};
+  query_weights_ = {query, s.query_input(), row};
+  latent_weights_ = {latent, s.width, s.latent_width()};
+  out_weights_ = {weights.o, s.heads * s.dim_v, s.width_out};
 }
 
 void LatentAttention::fill_cache(std::span<const float> latents,
@@ -126,11 +131,11 @@ void LatentAttention::project_queries(ConstTensorView x, TensorView q, Workspace
     const TensorView z =
         row_tensor(workspace.take(floats(problem_.batch, problem_.seq_q, s.q_rank)), problem_.batch,
                    problem_.seq_q, s.q_rank);
-    const RowProjection down[] = {{x, z, weights_.dq, {}}};
+    const RowProjection down[] = {{x, z, down_weights_, {}}};
     project_rows(down, executor);
     input = z;
   }
-  const RowProjection up[] = {{input, q, query_weights_.data(), {}}};
+  const RowProjection up[] = {{input, q, query_weights_, {}}};
   project_rows(up, executor);
   if (s.rope_dim == 0) return;
   for_blocks(problem_.batch, problem_.seq_q, kRows, executor, {},
@@ -155,7 +160,7 @@ TensorView LatentAttention::append_latents(ConstTensorView x, Workspace& workspa
                          {problem_.batch, 1, problem_.seq_q, s.latent_width()},
                          all.stride};
   const std::vector<std::int64_t> lengths = new_lengths(problem_);
-  const RowProjection down[] = {{x, fresh, latent_weights_.data(), lengths}};
+  const RowProjection down[] = {{x, fresh, latent_weights_, lengths}};
   project_rows(down, executor);
   if (s.rope_dim == 0) return all;
   for_blocks(problem_.batch, problem_.seq_q, kRows, executor, lengths,
@@ -256,7 +261,7 @@ void LatentAttention::run(ConstTensorView x, TensorView y, Workspace& workspace,
   } else {
     attend_decompressed(q, latents, context, workspace, executor);
   }
-  const RowProjection out[] = {{context, y, weights_.o, {}}};
+  const RowProjection out[] = {{context, y, out_weights_, {}}};
   project_rows(out, executor);
 }
 

@@ -18,6 +18,7 @@
 #include "attention/executor.h"
 #include "attention/problem.h"
 #include "attention/tensor.h"
+#include "kernels/projection.h"
 #include "kernels/rotary.h"
 
 namespace attnbench::kernels {
@@ -80,9 +81,13 @@ class LatentAttention {
   LatentSizes sizes_;
   LatentWeights weights_;
   double scale_;
-  FloatBuffer query_weights_;   ///< [query_input][heads][dim + rope_dim]
-  FloatBuffer latent_weights_;  ///< [width][kv_rank + rope_dim]
-  FloatBuffer cache_;           ///< [B][seq_k][kv_rank + rope_dim], where there are earlier tokens.
+  FloatBuffer query_columns_;   ///< [query_input][heads][dim + rope_dim]
+  FloatBuffer latent_columns_;  ///< [width][kv_rank + rope_dim]
+  PackedWeights down_weights_;  ///< Of dq, query_columns_, latent_columns_ and o.
+  PackedWeights query_weights_;
+  PackedWeights latent_weights_;
+  PackedWeights out_weights_;
+  FloatBuffer cache_;  ///< [B][seq_k][kv_rank + rope_dim], where there are earlier tokens.
   RotaryTable rotary_;
 };
 

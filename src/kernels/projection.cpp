@@ -1,16 +1,61 @@
-#include "kernels/projection.h"
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/projection.cpp"
+#include "kernels/simd_targets.h"
+// foreach_target.h re-includes this file once per target, before the code below.
+#include <hwy/foreach_target.h>
+#include <hwy/highway.h>
 
 #include <algorithm>
-#include <vector>
+#include <cstdint>
 
+#include "kernels/gemm-inl.h"
+#include "kernels/projection.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace attnbench::kernels {
+namespace HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+/// y[rows][out] = x[rows][in] W. A part of a panel that fits the first-level cache is multiplied
+/// with all rows before the next one, so that x and y come from the second level.
+void project_rows_target(const PackedWeights& w, std::int64_t rows, const float* x,
+                         std::ptrdiff_t x_stride, float* y, std::ptrdiff_t y_stride) {
+  constexpr std::int64_t kDepth = 128;  // 32 KiB of a panel.
+  constexpr int kVectors = kGemmVectors == 4 ? 4 : 8;
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(hn::ScalableTag<float>()));
+  for (std::int64_t column = 0; column < w.out(); column += PackedWeights::kPanel) {
+    const std::int64_t columns = std::min(PackedWeights::kPanel, w.out() - column);
+    for (std::int64_t k = 0; k < w.in(); k += kDepth) {
+      const std::int64_t depth = std::min(kDepth, w.in() - k);
+      const Old old = k == 0 ? Old::overwrite : Old::accumulate;
+      const float* panel = w.row(column, k);
+      if (rows == 1 && columns == kVectors * lanes) {
+        // Fewer sums would wait for each other, and each pass read a part of every line.
+        gemm_tile<1, kVectors, ALayout::row_major>(
+            depth, x + k, x_stride, panel, PackedWeights::kPanel, y + column, y_stride, old, panel);
+        continue;
+      }
+      gemm<ALayout::row_major>(rows, columns, depth, x + k, x_stride, panel, PackedWeights::kPanel,
+                               y + column, y_stride, old);
+    }
+  }
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace attnbench::kernels
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
 #include "kernels/onednn_gemm.h"
 #include "kernels/op_count.h"
 
 namespace attnbench::kernels {
 namespace {
 
-/// Rows per task. oneDNN copies the weights into its own order in every call: 256 rows hide that
-/// (512 are not faster at a width of 512), and give two threads work from a length of 512 on.
+HWY_EXPORT(project_rows_target);
+
+/// Rows per task: few enough that x and y stay in the second-level cache and two threads have work
+/// from a length of 512 on, enough to hide what comes of the weights for each.
 constexpr std::int64_t kProjectionRows = 256;
 
 std::int64_t length(const RowProjection& p, std::int64_t b) {
@@ -32,13 +77,35 @@ void project_block(const RowProjection& p, std::int64_t task) {
   const std::int64_t begin = task % blocks * kProjectionRows;
   const std::int64_t rows = std::min(kProjectionRows, length(p, b) - begin);
   if (rows <= 0) return;
-  onednn_gemm(rows, p.to.shape[3], p.from.shape[3], 1.0F, p.from.row(b, head, begin),
-              p.from.stride[2], p.weights, p.to.shape[3], false, p.to.row(b, head, begin),
-              p.to.stride[2]);
-  count_ops(rows * p.to.shape[3] * p.from.shape[3], 0);
+  const PackedWeights& w = p.weights;
+  const float* x = p.from.row(b, head, begin);
+  float* y = p.to.row(b, head, begin);
+  if (w.packed()) {
+    HWY_DYNAMIC_DISPATCH(project_rows_target)
+    (w, rows, x, p.from.stride[2], y, p.to.stride[2]);
+  } else {
+    onednn_gemm(rows, w.out(), w.in(), 1.0F, x, p.from.stride[2], w.as_given(), w.out(), false, y,
+                p.to.stride[2]);
+  }
+  count_ops(rows * w.out() * w.in(), 0);
 }
 
 }  // namespace
+
+PackedWeights::PackedWeights(const float* weights, std::int64_t in, std::int64_t out)
+    : given_(weights), in_(in), out_(out) {
+  if (!packed()) return;
+  const std::int64_t panels = (out + kPanel - 1) / kPanel;
+  data_ = FloatBuffer(static_cast<std::size_t>(panels * in * kPanel));
+  float* to = data_.data();
+  for (std::int64_t column = 0; column < out; column += kPanel) {
+    const std::int64_t columns = std::min(kPanel, out - column);
+    for (std::int64_t k = 0; k < in; ++k, to += kPanel) {
+      std::copy_n(weights + k * out + column, columns, to);
+      std::fill(to + columns, to + kPanel, 0.0F);
+    }
+  }
+}
 
 void project_rows(std::span<const RowProjection> projections, Executor& executor) {
   std::int64_t tasks = 0;
@@ -60,3 +127,4 @@ double projection_flops(const RowProjection& p) {
 }
 
 }  // namespace attnbench::kernels
+#endif  // HWY_ONCE
