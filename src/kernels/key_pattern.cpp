@@ -74,8 +74,8 @@ bool BlockCursor::next(KeyBlock& block) {
     start_stretch();
   }
   block.source = runs_[run_].source;
-  block.begin = begin_ + keys_ * block_ / blocks_;
-  block.end = begin_ + keys_ * (block_ + 1) / blocks_;
+  block.begin = cut(block_);
+  block.end = cut(block_ + 1);
   ++block_;
   while (runs_[run_].end <= block.begin) ++run_;
   block.first_run = run_;
@@ -84,6 +84,34 @@ bool BlockCursor::next(KeyBlock& block) {
     block.masked = block.masked || runs_[r].masked;
   }
   return true;
+}
+
+BlockCount BlockCursor::skip_unmasked() {
+  if (block_ == blocks_) {
+    if (next_run_ == runs_.size()) return {};
+    start_stretch();
+  }
+  const std::int64_t begin = cut(block_);
+  while (runs_[run_].end <= begin) ++run_;
+  if (runs_[run_].masked) return {};
+  // The last cut that is not beyond the run.
+  const std::int64_t within = runs_[run_].end - begin_;
+  const std::int64_t last = std::min(blocks_, ((within + 1) * blocks_ - 1) / keys_);
+  if (last <= block_) return {};
+  const BlockCount skipped{last - block_, cut(last) - begin};
+  block_ = last;
+  return skipped;
+}
+
+BlockCount BlockCursor::count(const std::vector<KeyRun>& runs) {
+  BlockCount all;
+  BlockCursor cursor(runs);
+  while (cursor.next_run_ < runs.size()) {
+    cursor.start_stretch();
+    all.blocks += cursor.blocks_;
+    all.keys += cursor.keys_;
+  }
+  return all;
 }
 
 std::vector<KeyBlock> all_blocks(const std::vector<KeyRun>& runs) {

@@ -69,6 +69,12 @@ struct KeyBlock {
   std::size_t first_run = 0;  ///< The run that `begin` is in.
 };
 
+/// So many blocks, and the keys in them.
+struct BlockCount {
+  std::int64_t blocks = 0;
+  std::int64_t keys = 0;
+};
+
 /// Cuts runs into blocks: runs that follow each other without a gap form one stretch of keys, which
 /// is cut evenly, so that short masked runs at a border do not become short blocks.
 class BlockCursor {
@@ -77,8 +83,16 @@ class BlockCursor {
   /// The next block, or false at the end.
   bool next(KeyBlock& block);
 
+  /// Passes over the blocks from the next one on that lie in one unmasked run, for those who only
+  /// count them.
+  BlockCount skip_unmasked();
+  /// All blocks.
+  static BlockCount count(const std::vector<KeyRun>& runs);
+
  private:
   void start_stretch();
+  /// The first key of a block of the stretch, or the end of its last.
+  std::int64_t cut(std::int64_t block) const { return begin_ + keys_ * block / blocks_; }
   const std::vector<KeyRun>& runs_;
   std::size_t next_run_ = 0;  // First run after the current stretch.
   std::size_t run_ = 0;       // Run that the next block begins in.

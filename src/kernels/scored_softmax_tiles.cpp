@@ -69,11 +69,9 @@ TileVisits count_visits(const Problem& p, const KeyPattern& pattern) {
   for_each_distinct_tile(p, width, [&](const TileQueries& queries, double heads) {
     runs.clear();
     pattern.runs(queries, runs);
-    BlockCursor blocks(runs);
-    for (KeyBlock block; blocks.next(block);) {
-      visits.pairs += static_cast<double>((block.end - block.begin) * queries.lanes) * heads;
-      visits.lane_blocks += static_cast<double>(queries.lanes) * heads;
-    }
+    const BlockCount all = BlockCursor::count(runs);
+    visits.pairs += static_cast<double>(all.keys * queries.lanes) * heads;
+    visits.lane_blocks += static_cast<double>(all.blocks * queries.lanes) * heads;
   });
   return visits;
 }

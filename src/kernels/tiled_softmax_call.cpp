@@ -265,16 +265,11 @@ TileWork tile_work(const TileQueries& queries, const KeyPattern& pattern, std::v
   }
   runs.clear();
   pattern.runs(queries, runs);
+  const BlockCount all = BlockCursor::count(runs);
   // What was accumulated is rescaled, by one exponential a query, in every step.
   const int step = narrow_group_blocks(queries.lanes);
-  BlockCursor blocks(runs);
-  std::int64_t count = 0;
-  for (KeyBlock block; blocks.next(block); ++count) {
-    const auto keys = static_cast<double>(block.end - block.begin);
-    work.pairs += keys * queries.lanes;
-    work.value_pairs += keys * queries.lanes;
-    work.exps += (count % step == 0 ? keys + 1 : keys) * queries.lanes;
-  }
+  work.pairs = work.value_pairs = static_cast<double>(all.keys * queries.lanes);
+  work.exps = static_cast<double>((all.keys + (all.blocks + step - 1) / step) * queries.lanes);
   return work;
 }
 
@@ -286,7 +281,13 @@ TileWork wide_tile_work(const TileQueries& queries, const KeyPattern& pattern,
   const int lanes = queries.lanes;
   const bool by_rows = output_by_rows(runs, lanes, dim_v);
   BlockCursor blocks(runs);
-  for (KeyBlock block; blocks.next(block);) {
+  for (KeyBlock block;;) {
+    const BlockCount whole = blocks.skip_unmasked();
+    const auto pairs_of_whole = static_cast<double>(whole.keys * lanes);
+    work.pairs += pairs_of_whole;
+    work.value_pairs += pairs_of_whole;
+    work.exps += pairs_of_whole + static_cast<double>(whole.blocks * lanes);
+    if (!blocks.next(block)) return work;
     std::uint64_t mask[kKeyBlock];
     const BlockPairs pairs =
         block_pairs(block_ranges(pattern, queries, runs, block, mask), lanes, by_rows);
@@ -294,7 +295,6 @@ TileWork wide_tile_work(const TileQueries& queries, const KeyPattern& pattern,
     work.value_pairs += static_cast<double>(pairs.values);
     work.exps += static_cast<double>(pairs.exps);
   }
-  return work;
 }
 
 TileWork tiled_softmax_work(const Problem& problem, const KeyPattern& base, int threads) {

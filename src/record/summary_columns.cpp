@@ -189,7 +189,8 @@ const auto kColumns = std::to_array<Column<Record>>({
     of<&Record::workspace_model_bytes>("workspace_model_bytes", "bytes",
                                        "Working memory beyond inputs and output that the variant's "
                                        "cost model predicts; for `full` one score matrix for each "
-                                       "head in flight, at most T of them."),
+                                       "head in flight, at most T of them, and a tile per "
+                                       "thread."),
     of<&Record::workspace_peak_bytes>("workspace_peak_bytes", "bytes",
                                       "High-water mark of the working memory that the call took."),
     of<&Record::time_law>("time_law", "",

@@ -42,15 +42,18 @@ TEST(WindowPattern, VisitsExactlyTheWindow) {
   for (std::int64_t left : {-1, 0, 3, 40}) {
     for (std::int64_t right : {-1, 0, 5}) {
       for (std::int64_t diagonal : {-9, 0, 30}) {
-        const std::int64_t keys = 90;
-        const WindowPattern pattern(left, right, diagonal, keys, {70});
-        TileQueries tile;
-        tile.lanes = 50;
-        for (int lane = 0; lane < 50; ++lane) tile.position[lane] = 10 + lane / 2;
-        expect_covers(pattern, tile, keys, [&](std::int64_t i, std::int64_t j) {
-          const std::int64_t offset = j - (i + diagonal);
-          return j < 70 && (left < 0 || offset >= -left) && (right < 0 || offset <= right);
-        });
+        const std::int64_t keys = 190;
+        const WindowPattern pattern(left, right, diagonal, keys, {170});
+        // One position after the other, and two lanes at each.
+        for (const int heads : {1, 2}) {
+          TileQueries tile;
+          tile.lanes = 50;
+          for (int lane = 0; lane < 50; ++lane) tile.position[lane] = 70 + lane / heads;
+          expect_covers(pattern, tile, keys, [&](std::int64_t i, std::int64_t j) {
+            const std::int64_t offset = j - (i + diagonal);
+            return j < 170 && (left < 0 || offset >= -left) && (right < 0 || offset <= right);
+          });
+        }
       }
     }
   }
@@ -86,6 +89,51 @@ TEST(KeyShare, SharesTogetherVisitEveryKeyOnce) {
       }
     }
     for (int count : visits) EXPECT_EQ(count, 0);
+  }
+}
+
+TEST(BlockCursor, SkipsWhatLiesInUnmaskedRunsAndCountsAll) {
+  const std::vector<std::vector<KeyRun>> lists = {
+      {},
+      {{0, 0, 1, false}},
+      {{0, 5, 1000, false}},
+      {{0, 3, 70, true}, {0, 70, 517, false}, {0, 517, 530, true}},
+      {{0, 0, 64, false}, {0, 64, 128, true}, {1, 7, 300, false}, {1, 300, 301, true}},
+      {{0, 0, 10, false}, {0, 20, 400, false}, {0, 400, 700, false}, {0, 800, 801, true}},
+  };
+  for (const auto& runs : lists) {
+    const std::vector<KeyBlock> all = all_blocks(runs);
+    const BlockCount counted = BlockCursor::count(runs);
+    std::int64_t keys = 0, seen = 0, skipped = 0, masked = 0;
+    for (const KeyBlock& block : all) {
+      keys += block.end - block.begin;
+      masked += block.masked ? 1 : 0;
+    }
+    EXPECT_EQ(counted.blocks, static_cast<std::int64_t>(all.size()));
+    EXPECT_EQ(counted.keys, keys);
+    BlockCursor cursor(runs);
+    for (KeyBlock block;;) {
+      const BlockCount some = cursor.skip_unmasked();
+      // What is skipped are the blocks that would have come.
+      std::int64_t those = 0;
+      for (std::int64_t i = seen; i < seen + some.blocks; ++i) {
+        EXPECT_FALSE(all[static_cast<std::size_t>(i)].masked);
+        those += all[static_cast<std::size_t>(i)].end - all[static_cast<std::size_t>(i)].begin;
+      }
+      EXPECT_EQ(some.keys, those);
+      seen += some.blocks;
+      skipped += some.blocks;
+      if (!cursor.next(block)) break;
+      EXPECT_EQ(block.begin, all[static_cast<std::size_t>(seen)].begin);
+      EXPECT_EQ(block.masked, all[static_cast<std::size_t>(seen)].masked);
+      masked -= block.masked ? 1 : 0;
+      ++seen;
+    }
+    EXPECT_EQ(seen, counted.blocks);
+    EXPECT_EQ(masked, 0);
+    if (counted.blocks > 10) {
+      EXPECT_GT(skipped, counted.blocks / 2);
+    }
   }
 }
 
