@@ -14,11 +14,10 @@ void append(std::vector<KeyRun>& out, std::int64_t begin, std::int64_t end, bool
 
 /// Word i has the first i - kTileQueries bits, and so many as there are beyond both ends: what
 /// lanes lie below a bound that moves on by one lane from key to key of a block.
-constexpr std::array<std::uint64_t, 3 * kTileQueries> kLanesBelow = [] {
-  std::array<std::uint64_t, 3 * kTileQueries> words{};
-  for (int i = 0; i < 3 * kTileQueries; ++i) {
-    words[static_cast<std::size_t>(i)] = lane_range(0, std::max(0, i - kTileQueries));
-  }
+constexpr auto kLanesBelow = [] {
+  std::array<std::uint64_t, std::size_t{3} * kTileQueries> words{};
+  int lanes = -kTileQueries;
+  for (std::uint64_t& word : words) word = lane_range(0, std::max(0, lanes++));
   return words;
 }();
 

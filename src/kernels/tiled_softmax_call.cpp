@@ -267,9 +267,10 @@ TileWork tile_work(const TileQueries& queries, const KeyPattern& pattern, std::v
   pattern.runs(queries, runs);
   const BlockCount all = BlockCursor::count(runs);
   // What was accumulated is rescaled, by one exponential a query, in every step.
-  const int step = narrow_group_blocks(queries.lanes);
+  const int blocks = narrow_group_blocks(queries.lanes);
+  const std::int64_t steps = (all.blocks + blocks - 1) / blocks;
   work.pairs = work.value_pairs = static_cast<double>(all.keys * queries.lanes);
-  work.exps = static_cast<double>((all.keys + (all.blocks + step - 1) / step) * queries.lanes);
+  work.exps = static_cast<double>((all.keys + steps) * queries.lanes);
   return work;
 }
 
