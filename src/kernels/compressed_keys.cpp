@@ -30,7 +30,8 @@ struct RankRows {
 /// What a thread projects with.
 struct ProjectionScratch {
   Upcoming ahead;
-  float* rows = nullptr;  // Of a block of keys, for dimensions that are no whole vectors.
+  // Of a block of keys and one of values, for dimensions that are no whole vectors.
+  float* rows[2] = {nullptr, nullptr};
 };
 
 /// Rows of the rank that are computed one after the other for K and then for V, which may share
@@ -77,7 +78,7 @@ KeyRows whole_rows(const ProjectionCall& call, const RankRows& r, std::int64_t f
 }  // namespace
 
 /// Some rows of the rank of the projections of one head.
-void project_rows_target(std::span<const ProjectionCall> calls, const RankRows& r,
+void project_keys_target(std::span<const ProjectionCall> calls, const RankRows& r,
                          ProjectionScratch& scratch) {
   const std::int64_t keys = calls[0].problem.key_length(r.batch);
   const std::int64_t step = keys_at_once(calls);
@@ -89,9 +90,7 @@ void project_rows_target(std::span<const ProjectionCall> calls, const RankRows& 
     KeyRows x[2];
     for (std::size_t c = 0; c < calls.size(); ++c) {
       const ProjectionCall& call = calls[c];
-      x[c] = whole_rows(
-          call, r, from, count,
-          scratch.rows + (c == 0 ? 0 : kProjectedKeys * projected_stride(calls[0].from.shape[3])));
+      x[c] = whole_rows(call, r, from, count, scratch.rows[c]);
       steps += (count + step - 1) / step * r.rows / kGemmRows *
                gemm_column_groups(projected_stride(call.from.shape[3]));
       if (next >= keys) continue;
@@ -132,7 +131,7 @@ HWY_AFTER_NAMESPACE();
 namespace attnbench::kernels {
 namespace {
 
-HWY_EXPORT(project_rows_target);
+HWY_EXPORT(project_keys_target);
 
 /// Rows of the rank per task: keys and values are read once for all of them. Where there are fewer
 /// heads than threads, two tasks per head keep two threads busy at the default rank.
@@ -157,7 +156,7 @@ void project_block(std::span<const ProjectionCall> calls, const RankRows& r,
     }
     count_ops(r.rows * dim * keys, 0);
   }
-  HWY_DYNAMIC_DISPATCH(project_rows_target)(calls, r, scratch);
+  HWY_DYNAMIC_DISPATCH(project_keys_target)(calls, r, scratch);
 }
 
 }  // namespace
@@ -190,7 +189,9 @@ void compressed_softmax(const ProjectionCall& keys, const ProjectionCall& values
   });
   PerThread<ProjectionScratch> scratch(executor.threads());
   for (int slot = 0; slot < executor.threads() && copied_floats(p) > 0; ++slot) {
-    scratch[slot].rows = workspace.take(copied_floats(p));
+    float* rows = workspace.take(copied_floats(p));
+    scratch[slot].rows[0] = rows;
+    scratch[slot].rows[1] = rows + kProjectedKeys * projected_stride(p.dim_qk);
   }
   const HeadTiles tiles(call);
   const bool far = p.batch * p.heads_kv * head_bytes(call.problem) > kNearBytes;

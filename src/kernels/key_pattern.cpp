@@ -12,8 +12,7 @@ void append(std::vector<KeyRun>& out, std::int64_t begin, std::int64_t end, bool
   if (begin < end) out.push_back({0, begin, end, masked});
 }
 
-/// Word i has the first i - kTileQueries bits, and so many as there are beyond both ends: what
-/// lanes lie below a bound that moves on by one lane from key to key of a block.
+/// Word i has the lanes below i - kTileQueries: none before the first lane, all after the last.
 constexpr auto kLanesBelow = [] {
   std::array<std::uint64_t, std::size_t{3} * kTileQueries> words{};
   int lanes = -kTileQueries;

@@ -39,19 +39,13 @@ class MaterialisedTile {
     list_runs(job);
     blocks_ = all_blocks(*job.runs);
     out_ = {t_.acc, job.dim_v, output_by_rows(*job.runs, job.queries.lanes, job.dim_v)};
+    out_.rescales = false;
   }
 
   void run() {
     for (const KeyBlock& block : blocks_) scores(block);
     finish_maxima();
-    auto ranges = ranges_.rbegin();
-    for (auto block = blocks_.rbegin(); block != blocks_.rend(); ++block) {
-      if (block->masked || out_.by_rows) {
-        weighted_values(*block, *ranges++);
-      } else {
-        weighted_values(*block);
-      }
-    }
+    for (std::size_t i = blocks_.size(); i-- > 0;) weighted_values(blocks_[i], ranges_[i]);
     zero_unseen(job_.queries.lanes, out_);
     store_result(job_, t_, out_.by_rows);
   }
@@ -72,8 +66,8 @@ class MaterialisedTile {
     t.scores = columns_at(block).scores;
     std::uint64_t mask[kKeyBlock];
     const BlockRanges ranges = block_ranges(*job_.pattern, job_.queries, *job_.runs, block, mask);
-    if (block.masked || out_.by_rows) ranges_.push_back(ranges);
-    scores_in_ranges(ranges, lanes, t.columns, job_.dim_qk, k, t.q, t.scores, job_.upcoming);
+    ranges_.push_back(ranges);
+    scores_in_ranges(ranges, lanes, t.columns, job_.dim_qk, k, t.q, t.scores, nullptr);
     if (terms_) shape_block(job_, t, *terms_, block, ranges);
     if (job_.modifier != nullptr) modify_block(job_, block, t.scores);
     if (block.masked) {
@@ -83,9 +77,8 @@ class MaterialisedTile {
     }
   }
 
-  /// Sums that begin with a sink are of its maximum; nothing else shrinks any more.
+  /// Sums that begin with a sink are of its maximum.
   void finish_maxima() {
-    std::fill_n(t_.factor, kLanes, 1.0F);
     if (job_.terms == nullptr || job_.terms->sink.empty()) return;
     const hn::ScalableTag<float> d;
     const auto lanes = static_cast<std::ptrdiff_t>(hn::Lanes(d));
@@ -100,13 +93,9 @@ class MaterialisedTile {
     count_ops(0, job_.queries.lanes);
   }
 
-  RowBlock values_of(const KeyBlock& block) const {
-    const SourceRows& source = job_.sources[0];
-    return {source.v + block.begin * source.v_stride, source.v_stride};
-  }
-
   /// The weights of a block, and what they add to the output.
   void weighted_values(const KeyBlock& block, const BlockRanges& ranges) {
+    const SourceRows& source = job_.sources[0];
     const SoftmaxColumns columns = columns_at(block);
     const int lanes = job_.queries.lanes;
     if (block.masked) {
@@ -115,32 +104,15 @@ class MaterialisedTile {
       weights_of_columns<false>(columns, block.end - block.begin, nullptr);
       count_ops(0, (block.end - block.begin) * lanes);
     }
-    values_in_ranges(ranges, lanes, values_of(block), columns, out_, job_.upcoming);
-  }
-
-  /// The same of a block that every lane reads.
-  void weighted_values(const KeyBlock& block) {
-    const std::ptrdiff_t keys = block.end - block.begin;
-    const unsigned all = all_columns(job_.queries.lanes);
-    if (out_.seen != 0 && out_.seen != all) {
-      return weighted_values(block,
-                             block_ranges(nullptr, static_cast<int>(keys), job_.queries.lanes));
-    }
-    const SoftmaxColumns columns = columns_at(block);
-    weights_of_columns<false>(columns, keys, nullptr);
-    const RowBlock v = values_of(block);
-    gemm<ALayout::col_major>(job_.dim_v, t_.columns, keys, v.rows, v.stride, columns.scores, kLanes,
-                             t_.acc, kLanes, out_.seen == 0 ? Old::overwrite : Old::accumulate,
-                             nullptr, job_.upcoming);
-    out_.seen = all;
-    count_ops(keys * job_.queries.lanes * job_.dim_v, keys * job_.queries.lanes);
+    values_in_ranges(ranges, lanes, {source.v + block.begin * source.v_stride, source.v_stride},
+                     columns, out_, nullptr);
   }
 
   TileJob& job_;
   TileBuffers t_;
   std::optional<LaneTerms> terms_;
   std::vector<KeyBlock> blocks_;
-  std::vector<BlockRanges> ranges_;  // Of those that are not whole.
+  std::vector<BlockRanges> ranges_;
   RangedOutput out_{};
   HWY_ALIGN float sink_[kLanes];
 };
@@ -160,6 +132,7 @@ HWY_AFTER_NAMESPACE();
 #include "kernels/narrow_tile.h"
 #include "kernels/per_thread.h"
 #include "kernels/query_tiles.h"
+#include "kernels/scored_softmax_tiles.h"
 #include "kernels/shared_heads.h"
 
 namespace attnbench::kernels {
@@ -172,11 +145,6 @@ Problem ungrouped(const Problem& p) {
   Problem each = p;
   each.heads_kv = p.heads_q;
   return each;
-}
-
-WindowPattern readable(const Problem& p) {
-  constexpr std::int64_t kAll = WindowPattern::kUnlimited;
-  return {kAll, p.causal ? 0 : kAll, p.diagonal(), p.seq_k, p.key_lengths};
 }
 
 /// Floats of the panel of `lanes` queries.
@@ -206,7 +174,7 @@ std::size_t materialised_softmax_workspace_bytes(const Problem& p, int threads) 
 
 TileWork materialised_softmax_work(const Problem& grouped) {
   const Problem p = ungrouped(grouped);
-  const WindowPattern base = readable(p);
+  const WindowPattern base = base_pattern(p);
   const ProblemPattern pattern(p, base);
   TileWork work;
   std::vector<KeyRun> runs;
@@ -228,12 +196,10 @@ void materialised_softmax(const Problem& grouped, double scale, const LogitTerms
   const std::int64_t matrices = heads_in_flight(p, executor.threads());
   std::vector<float*> matrix;
   for (std::int64_t m = 0; m < matrices; ++m) matrix.push_back(workspace.take(matrix_floats(p)));
-  std::vector<float*> scratch;
-  for (int slot = 0; slot < executor.threads(); ++slot) {
-    scratch.push_back(workspace.take(tile_state_floats(p.dim_qk, p.dim_v)));
-  }
+  const auto scratch =
+      take_per_thread(workspace, tile_state_floats(p.dim_qk, p.dim_v), executor.threads());
   PerThread<std::vector<KeyRun>> runs(executor.threads());
-  const WindowPattern base = readable(p);
+  const WindowPattern base = base_pattern(p);
   const ProblemPattern pattern(p, base);
   const auto modifier = make_score_modifier(p);
   const TileCall call{p, inputs.q, output, nullptr, terms.if_any(), modifier.get()};

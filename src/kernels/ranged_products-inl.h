@@ -176,7 +176,8 @@ struct RangedOutput {
   float* acc;
   std::ptrdiff_t dim;
   bool by_rows;
-  unsigned seen = 0;  ///< Bit by group of rows, or by column.
+  unsigned seen = 0;     ///< Bit by group of rows, or by column.
+  bool rescales = true;  ///< What was there shrinks by its lane's factor; otherwise it stays.
 };
 
 /// RangedOutput::seen of a tile whose columns have all seen keys.
@@ -184,12 +185,13 @@ HWY_INLINE unsigned all_columns(int lanes) {
   return (1U << (lanes + kRangeLanes - 1) / kRangeLanes) - 1;
 }
 
-/// O += P V over the keys in each group's range, what was there before times its lane's factor.
+/// O += P V over the keys in each group's range.
 HWY_INLINE void values_by_rows(const BlockRanges& ranges, int lanes, const RowBlock& v,
                                const SoftmaxColumns& t, RangedOutput& out, Upcoming* upcoming) {
   const std::ptrdiff_t wide =
       kGemmVectors * static_cast<std::ptrdiff_t>(hn::Lanes(hn::ScalableTag<float>()));
   unsigned seen = out.seen;
+  const Old again = out.rescales ? Old::rescale_rows : Old::accumulate;
   for (std::ptrdiff_t at = 0; at < out.dim; at += wide) {
     for (int g = 0; g < kRowGroups; ++g) {
       const KeySpan& keys = ranges.group[g];
@@ -203,7 +205,7 @@ HWY_INLINE void values_by_rows(const BlockRanges& ranges, int lanes, const RowBl
       gemm<ALayout::col_major>(
           row_group_lanes(g, lanes), here, keys.keys(), t.scores + keys.begin * kLaneStride + lane,
           kLaneStride, v.rows + keys.begin * v.stride + at, v.stride, out.acc + lane * out.dim + at,
-          out.dim, first ? Old::overwrite : Old::rescale_rows, t.factor + lane);
+          out.dim, first ? Old::overwrite : again, t.factor + lane);
     }
   }
   out.seen = seen;
@@ -213,6 +215,7 @@ HWY_INLINE void values_by_rows(const BlockRanges& ranges, int lanes, const RowBl
 HWY_INLINE void values_by_columns(const BlockRanges& ranges, int lanes, const RowBlock& v,
                                   const SoftmaxColumns& t, RangedOutput& out, Upcoming* upcoming) {
   const auto seen = [&](int c) { return (out.seen >> c & 1U) != 0; };
+  const Old again = out.rescales ? Old::rescale : Old::accumulate;
   for (int from = 0, to = 0; from < kRangeColumns; from = to) {
     const KeySpan& keys = ranges.column[from];
     for (to = from + 1;
@@ -225,8 +228,8 @@ HWY_INLINE void values_by_columns(const BlockRanges& ranges, int lanes, const Ro
     count_ops(keys.keys() * lanes_between(from, to, lanes) * out.dim, 0);
     gemm<ALayout::col_major>(out.dim, end - lane, keys.keys(), v.rows + keys.begin * v.stride,
                              v.stride, t.scores + keys.begin * kLaneStride + lane, kLaneStride,
-                             out.acc + lane, kLaneStride,
-                             seen(from) ? Old::rescale : Old::overwrite, t.factor + lane, upcoming);
+                             out.acc + lane, kLaneStride, seen(from) ? again : Old::overwrite,
+                             t.factor + lane, upcoming);
     upcoming = nullptr;
     for (int c = from; c < to; ++c) out.seen |= 1U << c;
   }

@@ -69,8 +69,8 @@ struct TileJob {
   std::int64_t dim_qk = 0;
   std::int64_t dim_v = 0;
   double scale = 1;
-  /// Where all scores of the tile go, over `matrix_keys` keys of one source, for
-  /// run_materialised_tile(); null: a block's after the other's, in the scratch.
+  /// Where all scores of the tile go, over `matrix_keys` keys of one source (materialised_softmax);
+  /// null: a block's after the other's, in the scratch.
   float* matrix = nullptr;
   std::int64_t matrix_keys = 0;
   float* scratch = nullptr;             ///< tile_scratch_floats(), 64-byte aligned.
