@@ -39,8 +39,7 @@ class BilinearPlan final : public Plan {
       : problem_(problem),
         terms_(problem),
         pattern_(pattern_of(problem)),
-        w_(w),
-        packed_(w_.values.data(), problem.dim_qk, problem.dim_qk) {}
+        w_(w.values.data(), problem.dim_qk, problem.dim_qk) {}
 
   void run(const Inputs& inputs, TensorView output, Workspace& workspace,
            Executor& executor) override {
@@ -48,7 +47,7 @@ class BilinearPlan final : public Plan {
     const std::array<std::int64_t, 4> shape{p.batch, p.heads_q, p.seq_q, p.dim_qk};
     const TensorView projected{workspace.take(query_floats(p)), shape,
                                layout_strides(shape, Layout::bhnd)};
-    const kernels::RowProjection projection[] = {{inputs.q, projected, packed_, {}}};
+    const kernels::RowProjection projection[] = {{inputs.q, projected, w_, {}}};
     kernels::project_rows(projection, executor);
     const kernels::KeySource sources[] = {{inputs.k, inputs.v}};
     kernels::tiled_softmax({p, 1.0, sources, pattern_, projected, output, nullptr, terms_.if_any()},
@@ -59,8 +58,7 @@ class BilinearPlan final : public Plan {
   Problem problem_;
   kernels::LogitTerms terms_;
   kernels::WindowPattern pattern_;
-  AuxTensor w_;
-  kernels::PackedWeights packed_;
+  kernels::PackedWeights w_;
 };
 
 /// Logits of independent unit-variance inputs then have unit variance too.

@@ -105,11 +105,10 @@ class MhaPlan final : public Plan {
         inner_(inner_problem(problem, layer)),
         terms_(inner_),
         pattern_(pattern_of(inner_)),
-        aux_(aux),
-        wq_(packed("Wq")),
-        wk_(packed("Wk")),
-        wv_(packed("Wv")),
-        wo_(packed("Wo")) {
+        wq_(packed(aux.at("Wq"))),
+        wk_(packed(aux.at("Wk"))),
+        wv_(packed(aux.at("Wv"))),
+        wo_(packed(aux.at("Wo"))) {
     if (inner_.places_queries()) placer_.emplace(inner_);
   }
 
@@ -148,8 +147,7 @@ class MhaPlan final : public Plan {
   }
 
  private:
-  kernels::PackedWeights packed(const char* name) const {
-    const AuxTensor& w = aux_.at(name);
+  static kernels::PackedWeights packed(const AuxTensor& w) {
     return {w.values.data(), w.shape[0], w.shape[1]};
   }
 
@@ -159,7 +157,6 @@ class MhaPlan final : public Plan {
   kernels::LogitTerms terms_;
   kernels::WindowPattern pattern_;
   std::optional<kernels::RowPlacer> placer_;
-  AuxSet aux_;
   kernels::PackedWeights wq_, wk_, wv_, wo_;
 };
 

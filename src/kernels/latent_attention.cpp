@@ -88,13 +88,13 @@ LatentAttention::LatentAttention(const Problem& problem, const LatentSizes& size
       sizes_(sizes),
       weights_(weights),
       scale_(scale),
-      query_columns_(floats(1, sizes.query_input(), sizes.heads * sizes.key_width())),
-      latent_columns_(floats(1, sizes.width, sizes.latent_width())),
       rotary_(sizes.rope_dim, 0, problem.seq_k) {
   const LatentSizes& s = sizes_;
   const std::int64_t row = s.heads * s.key_width();
-  float* query = query_columns_.data();
-  float* latent = latent_columns_.data();
+  FloatBuffer query_columns(floats(1, s.query_input(), row));
+  FloatBuffer latent_columns(floats(1, s.width, s.latent_width()));
+  float* query = query_columns.data();
+  float* latent = latent_columns.data();
   pack_columns(weights.uq, s.query_input(), s.heads, s.dim, query, s.key_width(), row);
   pack_columns(weights.dkv, s.width, 1, s.kv_rank, latent, 0, s.latent_width());
   if (s.rope_dim > 0) {

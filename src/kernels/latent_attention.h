@@ -81,12 +81,10 @@ class LatentAttention {
   LatentSizes sizes_;
   LatentWeights weights_;
   double scale_;
-  FloatBuffer query_columns_;   ///< [query_input][heads][dim + rope_dim]
-  FloatBuffer latent_columns_;  ///< [width][kv_rank + rope_dim]
-  PackedWeights down_weights_;  ///< Of dq, query_columns_, latent_columns_ and o.
-  PackedWeights query_weights_;
-  PackedWeights latent_weights_;
-  PackedWeights out_weights_;
+  PackedWeights down_weights_;    ///< dq
+  PackedWeights query_weights_;   ///< [query_input][heads][dim + rope_dim]
+  PackedWeights latent_weights_;  ///< [width][kv_rank + rope_dim]
+  PackedWeights out_weights_;     ///< o
   FloatBuffer cache_;  ///< [B][seq_k][kv_rank + rope_dim], where there are earlier tokens.
   RotaryTable rotary_;
 };

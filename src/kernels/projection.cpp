@@ -84,7 +84,7 @@ void project_block(const RowProjection& p, std::int64_t task) {
     HWY_DYNAMIC_DISPATCH(project_rows_target)
     (w, rows, x, p.from.stride[2], y, p.to.stride[2]);
   } else {
-    onednn_gemm(rows, w.out(), w.in(), 1.0F, x, p.from.stride[2], w.as_given(), w.out(), false, y,
+    onednn_gemm(rows, w.out(), w.in(), 1.0F, x, p.from.stride[2], w.row_major(), w.out(), false, y,
                 p.to.stride[2]);
   }
   count_ops(rows * w.out() * w.in(), 0);
@@ -93,8 +93,12 @@ void project_block(const RowProjection& p, std::int64_t task) {
 }  // namespace
 
 PackedWeights::PackedWeights(const float* weights, std::int64_t in, std::int64_t out)
-    : given_(weights), in_(in), out_(out) {
-  if (!packed()) return;
+    : in_(in), out_(out) {
+  if (!packed()) {
+    data_ = FloatBuffer(static_cast<std::size_t>(in * out));
+    std::copy_n(weights, in * out, data_.data());
+    return;
+  }
   const std::int64_t panels = (out + kPanel - 1) / kPanel;
   data_ = FloatBuffer(static_cast<std::size_t>(panels * in * kPanel));
   float* to = data_.data();

@@ -11,28 +11,28 @@
 namespace attnbench::kernels {
 
 /// W [in][out] in the order in which products read it (packed, untimed): panels of 64 columns, each
-/// [in][64], the last one padded with zeros.
+/// [in][64], the last one padded with zeros. Widths that are no whole vectors stay row-major, as
+/// oneDNN takes them.
 class PackedWeights {
  public:
   static constexpr std::int64_t kPanel = 64;
 
   PackedWeights() = default;
-  /// `weights` is row-major, and outlives this: widths that are no whole vectors are multiplied by
-  /// oneDNN, which takes them as they are.
+  /// `weights` is row-major.
   PackedWeights(const float* weights, std::int64_t in, std::int64_t out);
 
   std::int64_t in() const { return in_; }
   std::int64_t out() const { return out_; }
   /// Whether rows of y are whole vectors.
   bool packed() const { return out_ % 16 == 0; }
-  const float* as_given() const { return given_; }
+  /// W, row-major, where it is not packed.
+  const float* row_major() const { return data_.data(); }
   /// Row k of the panel of columns from `column` on, a multiple of kPanel.
   const float* row(std::int64_t column, std::int64_t k) const {
     return data_.data() + column * in_ + k * kPanel;
   }
 
  private:
-  const float* given_ = nullptr;
   std::int64_t in_ = 0, out_ = 0;
   FloatBuffer data_;
 };
