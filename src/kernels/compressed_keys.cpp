@@ -85,14 +85,13 @@ void project_keys_target(std::span<const ProjectionCall> calls, const RankRows& 
   for (std::int64_t from = 0; from < keys; from += kProjectedKeys) {
     const std::int64_t count = std::min(kProjectedKeys, keys - from);
     const std::int64_t next = from + kProjectedKeys;
-    std::int64_t steps = 0;
+    double work = 0;
     scratch.ahead.clear();
     KeyRows x[2];
     for (std::size_t c = 0; c < calls.size(); ++c) {
       const ProjectionCall& call = calls[c];
       x[c] = whole_rows(call, r, from, count, scratch.rows[c]);
-      steps += (count + step - 1) / step * r.rows / kGemmRows *
-               gemm_column_groups(projected_stride(call.from.shape[3]));
+      work += static_cast<double>(count * r.rows * projected_stride(call.from.shape[3]));
       if (next >= keys) continue;
       const std::int64_t upcoming = std::min(kProjectedKeys, keys - next);
       if (c == 0 || &call.projection != &calls[0].projection) {
@@ -101,7 +100,7 @@ void project_keys_target(std::span<const ProjectionCall> calls, const RankRows& 
       scratch.ahead.add_rows(call.from.row(r.batch, r.head, next), call.from.stride[2], upcoming,
                              call.from.shape[3]);
     }
-    scratch.ahead.spread_over(steps, Upcoming::Takers::all_columns);
+    scratch.ahead.spread_over(work);
     for (std::int64_t part = 0; part < count; part += step) {
       for (std::int64_t at = 0; at < r.rows; at += kRankStep) {
         const std::int64_t rows = std::min(kRankStep, r.rows - at);

@@ -25,6 +25,9 @@ namespace attnbench::kernels {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
+/// Rows of the usual register tile.
+constexpr int kGemmRows = 6;
+
 /// What becomes of the old C.
 enum class Old {
   overwrite,     ///< C = A B
@@ -45,18 +48,12 @@ constexpr int kGemmVectors = 4;
 constexpr int kGemmVectors = 2;
 #endif
 
-/// Groups of columns that a register tile is as wide as, the last one perhaps narrower.
-HWY_INLINE std::ptrdiff_t gemm_column_groups(std::ptrdiff_t columns) {
-  const std::ptrdiff_t wide =
-      kGemmVectors * static_cast<std::ptrdiff_t>(hn::Lanes(hn::ScalableTag<float>()));
-  return (columns + wide - 1) / wide;
-}
-
-/// One register tile.
+/// One register tile. Asks for a line `ahead`, of which there are at most `depth`, in every step.
 template <int R, int V, ALayout layout>
 HWY_NOINLINE void gemm_tile(std::ptrdiff_t depth, const float* HWY_RESTRICT a, std::ptrdiff_t lda,
                             const float* HWY_RESTRICT b, std::ptrdiff_t ldb, float* HWY_RESTRICT c,
-                            std::ptrdiff_t ldc, Old old, const float* HWY_RESTRICT factor) {
+                            std::ptrdiff_t ldc, Old old, const float* HWY_RESTRICT factor,
+                            LinesAhead ahead = {}) {
   const hn::ScalableTag<float> d;
   using Vec = hn::Vec<decltype(d)>;
   const std::ptrdiff_t lanes = static_cast<std::ptrdiff_t>(hn::Lanes(d));
@@ -83,7 +80,7 @@ HWY_NOINLINE void gemm_tile(std::ptrdiff_t depth, const float* HWY_RESTRICT a, s
       for (int v = 0; v < V; ++v) acc[r][v] = hn::Mul(acc[r][v], scale);
     }
   }
-  for (std::ptrdiff_t k = 0; k < depth; ++k) {
+  const auto multiply_add = [&](std::ptrdiff_t k) {
     Vec column[V];
 #pragma GCC unroll 16
     for (int v = 0; v < V; ++v) column[v] = hn::LoadU(d, b + k * ldb + v * lanes);
@@ -94,7 +91,15 @@ HWY_NOINLINE void gemm_tile(std::ptrdiff_t depth, const float* HWY_RESTRICT a, s
 #pragma GCC unroll 16
       for (int v = 0; v < V; ++v) acc[r][v] = hn::MulAdd(broadcast, column[v], acc[r][v]);
     }
+  };
+  std::ptrdiff_t k = 0;
+  for (; k < ahead.count; ++k) {
+    ahead.fetch(k);
+    multiply_add(k);
   }
+  for (; k < depth; ++k) multiply_add(k);
+  // Where rows begin is computed again: kept from above, all of it would be spilled.
+  asm("" : "+r"(c));
 #pragma GCC unroll 16
   for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 16
@@ -113,29 +118,40 @@ HWY_INLINE void gemm_rows(std::ptrdiff_t rows, std::ptrdiff_t depth, const float
                           std::ptrdiff_t ldc, Old old, const float* factor, Upcoming* upcoming) {
   const std::ptrdiff_t step = layout == ALayout::row_major ? lda : 1;
   constexpr int kRows = kTileRows<V>;
-  for (std::ptrdiff_t ahead = kRows; rows >= kRows; rows -= kRows, ahead += kRows) {
-    for (; upcoming != nullptr && ahead >= kGemmRows; ahead -= kGemmRows) upcoming->step();
-    gemm_tile<kRows, V, layout>(depth, a, lda, b, ldb, c, ldc, old, factor);
+  const std::ptrdiff_t row_work =
+      V * static_cast<std::ptrdiff_t>(hn::Lanes(hn::ScalableTag<float>())) * depth;
+  // At most a line in every step of the depth.
+  const auto ahead = [&](std::ptrdiff_t tile_rows) {
+    return upcoming == nullptr ? LinesAhead{} : upcoming->take(tile_rows * row_work, depth);
+  };
+  for (; rows >= kRows; rows -= kRows) {
+    gemm_tile<kRows, V, layout>(depth, a, lda, b, ldb, c, ldc, old, factor, ahead(kRows));
     a += kRows * step;
     c += kRows * ldc;
     if (old == Old::rescale_rows) factor += kRows;
   }
+  if (rows == 0) return;
+  const LinesAhead last = ahead(rows);
   switch (rows) {
     case 1:
-      return gemm_tile<1, V, layout>(depth, a, lda, b, ldb, c, ldc, old, factor);
+      return gemm_tile<1, V, layout>(depth, a, lda, b, ldb, c, ldc, old, factor, last);
     case 2:
-      return gemm_tile<2, V, layout>(depth, a, lda, b, ldb, c, ldc, old, factor);
+      return gemm_tile<2, V, layout>(depth, a, lda, b, ldb, c, ldc, old, factor, last);
     case 3:
-      return gemm_tile<3, V, layout>(depth, a, lda, b, ldb, c, ldc, old, factor);
+      return gemm_tile<3, V, layout>(depth, a, lda, b, ldb, c, ldc, old, factor, last);
     case 4:
-      return gemm_tile<4, V, layout>(depth, a, lda, b, ldb, c, ldc, old, factor);
+      return gemm_tile<4, V, layout>(depth, a, lda, b, ldb, c, ldc, old, factor, last);
     case 5:
-      return gemm_tile<5, V, layout>(depth, a, lda, b, ldb, c, ldc, old, factor);
+      return gemm_tile<5, V, layout>(depth, a, lda, b, ldb, c, ldc, old, factor, last);
     case 6:
-      if constexpr (kRows > 6) gemm_tile<6, V, layout>(depth, a, lda, b, ldb, c, ldc, old, factor);
+      if constexpr (kRows > 6) {
+        gemm_tile<6, V, layout>(depth, a, lda, b, ldb, c, ldc, old, factor, last);
+      }
       return;
     case 7:
-      if constexpr (kRows > 7) gemm_tile<7, V, layout>(depth, a, lda, b, ldb, c, ldc, old, factor);
+      if constexpr (kRows > 7) {
+        gemm_tile<7, V, layout>(depth, a, lda, b, ldb, c, ldc, old, factor, last);
+      }
       return;
     default:
       return;
@@ -143,8 +159,8 @@ HWY_INLINE void gemm_rows(std::ptrdiff_t rows, std::ptrdiff_t depth, const float
 }
 
 /// C[rows][columns] (+)= A[rows][depth] B[depth][columns]. `columns` is a multiple of the vector
-/// length, or padded to one: whole vectors of B, C and factor are read and written. `upcoming`
-/// takes a step for every kGemmRows rows, over the first columns or over all of them, as it says.
+/// length, or padded to one: whole vectors of B, C and factor are read and written. Its
+/// multiply-adds are work that `upcoming`, unless null, is spread over.
 template <ALayout layout>
 HWY_INLINE void gemm(std::ptrdiff_t rows, std::ptrdiff_t columns, std::ptrdiff_t depth,
                      const float* a, std::ptrdiff_t lda, const float* b, std::ptrdiff_t ldb,
@@ -156,15 +172,9 @@ HWY_INLINE void gemm(std::ptrdiff_t rows, std::ptrdiff_t columns, std::ptrdiff_t
   // Only rescaling reads the factors; any valid address will do otherwise.
   const float* factors = factor == nullptr ? b : factor;
   const auto factor_at = [&] { return old == Old::rescale_rows ? factors : factors + at; };
-  const auto first_columns_done = [&] {
-    if (upcoming != nullptr && upcoming->takers() == Upcoming::Takers::first_columns) {
-      upcoming = nullptr;
-    }
-  };
   for (; at + kGemmVectors * lanes <= columns; at += kGemmVectors * lanes) {
     gemm_rows<kGemmVectors, layout>(rows, depth, a, lda, b + at, ldb, c + at, ldc, old, factor_at(),
                                     upcoming);
-    first_columns_done();
   }
   if constexpr (kGemmVectors == 4) {
     if (columns - at > 2 * lanes) {
@@ -175,13 +185,11 @@ HWY_INLINE void gemm(std::ptrdiff_t rows, std::ptrdiff_t columns, std::ptrdiff_t
     if (columns - at > lanes) {
       gemm_rows<2, layout>(rows, depth, a, lda, b + at, ldb, c + at, ldc, old, factor_at(),
                            upcoming);
-      first_columns_done();
       at += 2 * lanes;
     }
   }
   for (; at < columns; at += lanes) {
     gemm_rows<1, layout>(rows, depth, a, lda, b + at, ldb, c + at, ldc, old, factor_at(), upcoming);
-    first_columns_done();
   }
 }
 

@@ -199,13 +199,12 @@ HWY_INLINE void values_by_rows(const BlockRanges& ranges, int lanes, const RowBl
       const std::ptrdiff_t lane = row_group_begin(g);
       const bool first = (out.seen >> g & 1U) == 0;
       seen |= 1U << g;
-      if (upcoming != nullptr && at == 0) upcoming->step();
       const std::ptrdiff_t here = std::min(wide, out.dim - at);
       count_ops(std::int64_t{keys.keys()} * row_group_lanes(g, lanes) * here, 0);
       gemm<ALayout::col_major>(
           row_group_lanes(g, lanes), here, keys.keys(), t.scores + keys.begin * kLaneStride + lane,
           kLaneStride, v.rows + keys.begin * v.stride + at, v.stride, out.acc + lane * out.dim + at,
-          out.dim, first ? Old::overwrite : again, t.factor + lane);
+          out.dim, first ? Old::overwrite : again, t.factor + lane, upcoming);
     }
   }
   out.seen = seen;
@@ -230,7 +229,6 @@ HWY_INLINE void values_by_columns(const BlockRanges& ranges, int lanes, const Ro
                              v.stride, t.scores + keys.begin * kLaneStride + lane, kLaneStride,
                              out.acc + lane, kLaneStride, seen(from) ? again : Old::overwrite,
                              t.factor + lane, upcoming);
-    upcoming = nullptr;
     for (int c = from; c < to; ++c) out.seen |= 1U << c;
   }
 }

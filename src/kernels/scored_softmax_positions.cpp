@@ -276,7 +276,7 @@ class PredictedCall {
       upcoming.add(next.lanes.q_rows[lane], problem_.dim_qk);
       upcoming.add(next.lanes.out_rows[lane], problem_.dim_v);
     }
-    upcoming.spread_over(std::int64_t{2} * now.lanes.queries.lanes);
+    upcoming.spread_over(2.0 * now.lanes.queries.lanes);
   }
 
  private:

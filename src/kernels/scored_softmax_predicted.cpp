@@ -197,7 +197,7 @@ void predicted_target(const PredictedTile& job) {
   const TileTerms terms(job.shaping, job.tile.queries);
   Window windows[kPredictedQueries];
   for (int lane = 0; lane < queries; ++lane) {
-    if (job.upcoming != nullptr) job.upcoming->step();
+    if (job.upcoming != nullptr) job.upcoming->step(1);
     Window& w = windows[lane];
     w = window_at(job.positions[lane], job.window,
                   readable_keys(p, job.tile.queries.batch, job.tile.queries.position[lane]));
@@ -217,7 +217,7 @@ void predicted_target(const PredictedTile& job) {
   }
   const std::int64_t stride = job.v_stride;
   for (int lane = 0; lane < queries; ++lane) {
-    if (job.upcoming != nullptr) job.upcoming->step();
+    if (job.upcoming != nullptr) job.upcoming->step(1);
     const Window& w = windows[lane];
     const float* v = job.v + w.begin * job.v_stride;
     weighted_rows(

@@ -15,6 +15,7 @@
 #include "kernels/scored_softmax_terms-inl.h"
 #include "kernels/scored_softmax_window.h"
 #include "kernels/scored_softmax_windows.h"
+#include "kernels/tile_sequence.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace attnbench::kernels {
@@ -25,18 +26,6 @@ namespace {
 /// Where the table of Gaussians has the tile's first lane, against a key at position 0.
 std::int64_t gaussian_index(const Problem& p, const LaneTile& tile) {
   return tile.queries.query[0] * p.group() + tile.queries.head[0] - tile.kv_head * p.group();
-}
-
-/// Keys whose weights take about as long as a register tile of a product.
-constexpr std::ptrdiff_t kKeysPerStep = 8;
-
-/// Steps that what is upcoming is asked for in: register tiles of both products, and some keys of
-/// the softmax between them.
-std::int64_t upcoming_steps(const MonotonicTile& job) {
-  std::int64_t keys = 0;
-  for (const KeyRun& run : job.runs) keys += run.end - run.begin;
-  const std::int64_t blocks = (keys + kKeyBlock - 1) / kKeyBlock;
-  return keys / kGemmRows + keys / kKeysPerStep + blocks * job.problem.dim_v / kGemmRows;
 }
 
 void monotonic_target(const MonotonicTile& job) {
@@ -50,7 +39,9 @@ void monotonic_target(const MonotonicTile& job) {
   terms.start(t);
   job.runs.clear();
   job.pattern.runs(job.tile.queries, job.runs);
-  if (job.upcoming != nullptr) job.upcoming->spread_over(upcoming_steps(job));
+  if (job.upcoming != nullptr) {
+    job.upcoming->spread_over(product_work(job.runs, lanes, p.dim_qk + p.dim_v));
+  }
   const std::int64_t first = gaussian_index(p, job.tile);
   RangedOutput out{t.acc, p.dim_v, output_by_rows(job.runs, lanes, p.dim_v)};
   BlockCursor blocks(job.runs);
@@ -64,18 +55,16 @@ void monotonic_target(const MonotonicTile& job) {
                      job.upcoming);
     terms.shape_ranges(block.begin, keys, ranges, t.columns, t.scores);
     const float* table = job.gaussian.at(first - (block.begin - p.diagonal()) * p.group());
-    softmax_in_ranges(ranges, lanes, t, mask,
-                      [&job, table, step = p.group()](auto d, std::ptrdiff_t j,
-                                                      std::ptrdiff_t column, auto weight) {
-                        if (column == 0 && j % kKeysPerStep == 0 && job.upcoming != nullptr) {
-                          job.upcoming->step();
-                        }
-                        return hn::Mul(weight, hn::LoadU(d, table + column - j * step));
-                      });
+    softmax_in_ranges(
+        ranges, lanes, t, mask,
+        [table, step = p.group()](auto d, std::ptrdiff_t j, std::ptrdiff_t column, auto weight) {
+          return hn::Mul(weight, hn::LoadU(d, table + column - j * step));
+        });
     values_in_ranges(ranges, lanes, {job.v + block.begin * job.v_stride, job.v_stride}, t, out,
                      job.upcoming);
   }
   zero_unseen(lanes, out);
+  if (job.upcoming != nullptr) job.upcoming->rest();
   finish_tile(t, job.tile, out);
 }
 

@@ -158,7 +158,10 @@ void run_class(const ResidueCall& call, const ClassIndex& index, const ClassInde
     job.scratch = scratch.tile;
     job.runs = &scratch.runs;
     list_runs(job);
-    if (begin == 0) scratch.upcoming.spread_over(product_steps(job) * 3 / 4);
+    if (begin == 0) {
+      scratch.upcoming.spread_over(
+          product_work(scratch.runs, job.queries.lanes, p.dim_qk + p.dim_v));
+    }
     job.upcoming = &scratch.upcoming;
     run_tile(job);
   }

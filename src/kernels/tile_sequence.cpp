@@ -39,13 +39,10 @@ bool windows_stay_near(const Problem& p, const KeyPattern& pattern) {
   return keys != KeyPattern::kAllKeys && (keys + kTileQueries) * row_bytes <= kNearHeadBytes;
 }
 
-std::int64_t product_steps(const TileJob& job) {
-  std::int64_t steps = 0;
-  for (const KeyRun& run : *job.runs) {
-    const std::int64_t keys = run.end - run.begin;
-    steps += keys / kGemmRows + keys * job.dim_v / (std::int64_t{kKeyBlock} * kGemmRows);
-  }
-  return steps;
+double product_work(const std::vector<KeyRun>& runs, std::int64_t lanes, std::int64_t numbers) {
+  std::int64_t keys = 0;
+  for (const KeyRun& run : runs) keys += run.end - run.begin;
+  return static_cast<double>(keys) * static_cast<double>(lanes * numbers);
 }
 
 void add_new_rows(const TileJob& now, const TileJob& next, Upcoming& upcoming) {
@@ -65,8 +62,7 @@ void TileSequence::look_ahead(TileJob& now, TileJob& next) {
   list_runs(next);
   upcoming_.clear();
   add_new_rows(now, next, upcoming_);
-  // Done well before the end: what is asked for last is needed first thing afterwards.
-  upcoming_.spread_over(product_steps(now) * 3 / 4);
+  upcoming_.spread_over(product_work(*now.runs, now.queries.lanes, now.dim_qk + now.dim_v));
   now.upcoming = &upcoming_;
 }
 

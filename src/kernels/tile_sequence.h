@@ -27,9 +27,9 @@ constexpr std::int64_t kFarBytes = std::int64_t{12} << 20;
 /// keeps what one of them reads.
 bool windows_stay_near(const Problem& p, const KeyPattern& pattern);
 
-/// Register tiles of the products of a job whose runs are listed: how often they ask for something
-/// upcoming.
-std::int64_t product_steps(const TileJob& job);
+/// Multiply-adds of a tile's products with keys and values of `numbers` together, if nothing is
+/// masked.
+double product_work(const std::vector<KeyRun>& runs, std::int64_t lanes, std::int64_t numbers);
 
 /// Adds what `next` reads and writes, apart from the keys that `now` reads as well, up to some
 /// 128 KiB: its queries, keys, values and output rows. The runs of both are listed.

@@ -84,7 +84,7 @@ void key_block(const TileJob& job, const TileBuffers& t, const LaneTerms* terms,
 /// they compute one.
 constexpr std::ptrdiff_t kFewColumns = 32;
 constexpr std::int64_t kManyKeys = std::int64_t{8} * kKeyBlock;
-/// With AVX2, full tiles that read more than this ask as well: the rows of a block arrive during a
+/// With AVX2, full tiles that read more than this ask as well: a block's rows are read during a
 /// quarter of its products, those of the first columns, and beyond the share of the last-level
 /// cache that one process gets they arrive late. AVX-512 reads them during all of its products.
 constexpr std::int64_t kFarRowBytes = std::int64_t{6} << 20;
@@ -109,8 +109,8 @@ void ask_for(const TileJob& job, const KeyBlock& next, const KeyBlock& now, std:
   const std::int64_t keys = next.end - next.begin;
   upcoming.add_rows(source.k + next.begin * source.k_stride, source.k_stride, keys, job.dim_qk);
   upcoming.add_rows(source.v + next.begin * source.v_stride, source.v_stride, keys, job.dim_v);
-  upcoming.spread_over((now.end - now.begin + job.dim_v) / kGemmRows * gemm_column_groups(columns),
-                       Upcoming::Takers::all_columns);
+  upcoming.spread_over(static_cast<double>((now.end - now.begin) * columns) *
+                       static_cast<double>(job.dim_qk + job.dim_v));
 }
 
 /// A tile on its way through its blocks of keys.
@@ -165,6 +165,7 @@ void run_tile_target(TileJob& job) {
     if (ask) ask_for(job, next, tile.block(), columns, next_block);
     tile.step(ask ? &next_block : job.upcoming);
   }
+  if (job.upcoming != nullptr) job.upcoming->rest();
   tile.finish();
 }
 
@@ -206,16 +207,15 @@ void run_strip_target(std::span<TileJob> jobs, Upcoming* next) {
     tiles[i].start(jobs[i], i == 0 ? nullptr : tiles[0].buffers().scores);
   }
   const std::int64_t keys = stripe_keys(jobs[0].dim_qk, jobs[0].dim_v);
-  const std::int64_t block_steps = (kKeyBlock + jobs[0].dim_v) / kGemmRows;
-  const std::int64_t groups = gemm_column_groups(tiles[0].buffers().columns);
+  const auto key_work =
+      static_cast<double>(tiles[0].buffers().columns * (jobs[0].dim_qk + jobs[0].dim_v));
   Upcoming ahead;
   for (Stripe stripe; next_stripe(tiles, keys, stripe);) {
     ahead.clear();
     add_keys_of_any(jobs, stripe.source, stripe.end, stripe.end + keys, ahead);
     Upcoming* upcoming = &ahead;
     if (ahead.lines() == 0 && next != nullptr) upcoming = std::exchange(next, nullptr);
-    upcoming->spread_over(stripe.blocks * block_steps * groups * 3 / 4,
-                          Upcoming::Takers::all_columns);
+    upcoming->spread_over(static_cast<double>(stripe.blocks * kKeyBlock) * key_work);
     for (RunningTile& tile : tiles) {
       while (stripe.has_next_of(tile)) tile.step(upcoming);
     }

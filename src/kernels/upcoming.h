@@ -9,26 +9,40 @@
 
 namespace attnbench::kernels {
 
-/// Rows of a matrix product's usual register tile, of every instruction set: a product takes a step
-/// of what is upcoming for as many rows.
-constexpr int kGemmRows = 6;
+/// Lines of memory that follow each other.
+struct LinesAhead {
+  static constexpr std::ptrdiff_t kLineBytes = 64;
+  const char* first = nullptr;
+  std::ptrdiff_t count = 0;
 
-/// Lines of memory to fetch, and how far that has got. Asking for many lines at once stalls the
-/// loads that are needed now, so matrix products ask for a few between their register tiles.
+  /// Asks for the i-th.
+  void fetch(std::ptrdiff_t i) const { __builtin_prefetch(first + i * kLineBytes, 0, 2); }
+};
+
+/// Lines of memory to fetch, and how far that has got. Lines that are asked for in a bunch are not
+/// all fetched (AMD Zen 5 drops half of 16 requests to its second-level cache that follow each
+/// other at once) or make what is needed now wait (Intel), so matrix products ask for one in each
+/// step of their register tiles, and for as many in all as their part of the work.
 class Upcoming {
  public:
   /// Forgets what is left.
   void clear() {
+    if (planned_work_ > 0 && done_work_ > 0) {
+      share_ = std::clamp(static_cast<double>(done_work_) / planned_work_, kLeastShare, 1.0);
+    }
+    planned_work_ = 0;
+    done_work_ = 0;
     spans_.clear();
     span_ = 0;
     lines_ = 0;
-    lines_per_step_ = 0;
+    per_work_ = 0;
+    due_ = 0;
   }
   /// Adds `floats` numbers from `row` on.
   void add(const float* row, std::int64_t floats) {
     const char* begin = reinterpret_cast<const char*>(row);
     const char* end = reinterpret_cast<const char*>(row + floats);
-    lines_ += (end - begin + kLineBytes - 1) / kLineBytes;
+    lines_ += lines_between(begin, end);
     if (!spans_.empty() && spans_.back().end == begin) {
       spans_.back().end = end;
     } else {
@@ -52,42 +66,81 @@ class Upcoming {
   }
   /// Lines added.
   std::int64_t lines() const { return lines_; }
-  /// Which register tiles of a product take a step: those of its first columns, whose number is the
-  /// same with every instruction set, or all.
-  enum class Takers { first_columns, all_columns };
-  /// Divides what was added over `steps` calls of step().
-  void spread_over(std::int64_t steps, Takers takers = Takers::first_columns) {
-    lines_per_step_ = steps > 0 ? (lines_ + steps - 1) / steps : lines_;
-    takers_ = takers;
+  /// Divides what was added over so much work, in multiply-adds of the products that are to ask for
+  /// it. It may be more than will be done, as where some of it is masked: then as much of it is
+  /// reckoned with as was done the time before.
+  void spread_over(double work) {
+    planned_work_ = std::max(work, 1.0);
+    per_work_ = static_cast<std::int64_t>(static_cast<double>(lines_ << kPointBits) /
+                                          (planned_work_ * share_ * kDoneAt)) +
+                1;
   }
-  Takers takers() const { return takers_; }
 
-  /// Asks for this step's lines.
-  void step() {
-    for (std::ptrdiff_t left = lines_per_step_; left > 0 && span_ < spans_.size();) {
-      Span& span = spans_[span_];
-      const std::ptrdiff_t lines = (span.end - span.begin + kLineBytes - 1) / kLineBytes;
-      const char* end = span.begin + std::min(lines, left) * kLineBytes;
-      for (const char* line = span.begin; line < end; line += kLineBytes) {
-        __builtin_prefetch(line, 0, 2);
-      }
-      span.begin = end;
-      span_ += lines <= left ? 1 : 0;
-      left -= lines;
-    }
+  /// The lines to ask for during so much `work`, at most `most` of them; those that are due beyond
+  /// that, or do not follow the first, come with the next call.
+  LinesAhead take(std::int64_t work, std::int64_t most) {
+    done_work_ += work;
+    due_ += per_work_ * work;
+    return next(std::min(due_ >> kPointBits, most));
   }
+  /// Asks for the lines of so much work at once.
+  void step(std::int64_t work) {
+    done_work_ += work;
+    due_ += per_work_ * work;
+    ask(due_ >> kPointBits);
+  }
+  /// Asks for all that is left at once.
+  void rest() { ask(lines_); }
 
  private:
-  static constexpr std::ptrdiff_t kLineBytes = 64;
+  static constexpr double kLeastShare = 0.1;
+  static constexpr int kPointBits = 32;
+  /// What is asked for last is needed first thing afterwards.
+  static constexpr double kDoneAt = 0.8;
+
   struct Span {
     const char* begin;
     const char* end;
   };
+
+  static std::int64_t lines_between(const char* begin, const char* end) {
+    return (end - begin + LinesAhead::kLineBytes - 1) / LinesAhead::kLineBytes;
+  }
+  LinesAhead next(std::int64_t most) {
+    if (most <= 0 || span_ == spans_.size()) return {};
+    Span& span = spans_[span_];
+    const std::int64_t left = lines_between(span.begin, span.end);
+    const LinesAhead lines{span.begin, std::min(left, most)};
+    span.begin += lines.count * LinesAhead::kLineBytes;
+    span_ += lines.count == left ? 1 : 0;
+    due_ -= lines.count << kPointBits;
+    return lines;
+  }
+
+  void ask(std::int64_t most) {
+    std::int64_t left = most;
+    while (left > 0 && span_ < spans_.size()) {
+      Span& span = spans_[span_];
+      const std::int64_t lines = lines_between(span.begin, span.end);
+      const char* end = span.begin + std::min(lines, left) * LinesAhead::kLineBytes;
+      for (const char* line = span.begin; line < end; line += LinesAhead::kLineBytes) {
+        __builtin_prefetch(line, 0, 2);
+      }
+      span.begin = end;
+      span_ += lines <= left ? 1 : 0;
+      left -= std::min(lines, left);
+    }
+    due_ -= (most - left) << kPointBits;
+  }
+
   std::vector<Span> spans_;
   std::size_t span_ = 0;
   std::int64_t lines_ = 0;
-  std::int64_t lines_per_step_ = 0;
-  Takers takers_ = Takers::first_columns;
+  std::int64_t per_work_ = 0;  // Lines, in units of 2^-kPointBits, as
+  std::int64_t due_ = 0;       // those that are due.
+  double planned_work_ = 0;
+  std::int64_t done_work_ = 0;
+  double share_ = 1;  // Of the planned work, that was done the last time.
 };
 
 /// Rows that the step after this one reads, fetched row by row meanwhile.

@@ -123,16 +123,5 @@ TEST_F(TileSequenceTest, NoMoreIsUpcomingThanACacheKeeps) {
   EXPECT_GE(upcoming.lines(), 2000);
 }
 
-TEST(Upcoming, JoinsRowsThatFollowEachOther) {
-  const std::vector<float> rows(64 * 16);
-  Upcoming upcoming;
-  upcoming.add_rows(rows.data(), 16, 64, 16);
-  EXPECT_EQ(upcoming.lines(), 64);
-  upcoming.spread_over(10);
-  for (int step = 0; step < 20; ++step) upcoming.step();  // Further steps ask for nothing.
-  upcoming.clear();
-  EXPECT_EQ(upcoming.lines(), 0);
-}
-
 }  // namespace
 }  // namespace attnbench::kernels

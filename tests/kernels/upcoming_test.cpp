@@ -1,0 +1,102 @@
+#include "kernels/upcoming.h"
+
+#include <gtest/gtest.h>
+
+#include <cstdint>
+#include <vector>
+
+namespace attnbench::kernels {
+namespace {
+
+constexpr std::int64_t kLineFloats = LinesAhead::kLineBytes / sizeof(float);
+
+/// Lines of a buffer, as Upcoming hands them out.
+class UpcomingTest : public ::testing::Test {
+ protected:
+  UpcomingTest() : floats_(400 * kLineFloats) {}
+
+  const float* line(std::int64_t index) const { return floats_.data() + index * kLineFloats; }
+  void add(std::int64_t first, std::int64_t count) {
+    upcoming_.add(line(first), count * kLineFloats);
+  }
+  /// Takes work in `parts` of `work`; returns the lines that were asked for, in order.
+  std::vector<std::int64_t> taken(int parts, std::int64_t work, std::int64_t most) {
+    std::vector<std::int64_t> all;
+    for (int i = 0; i < parts; ++i) {
+      const LinesAhead lines = upcoming_.take(work, most);
+      EXPECT_LE(lines.count, most);
+      const std::int64_t first =
+          (reinterpret_cast<const float*>(lines.first) - floats_.data()) / kLineFloats;
+      for (std::int64_t n = 0; n < lines.count; ++n) all.push_back(first + n);
+    }
+    return all;
+  }
+  static std::vector<std::int64_t> from_to(std::int64_t from, std::int64_t to) {
+    std::vector<std::int64_t> all;
+    for (; from < to; ++from) all.push_back(from);
+    return all;
+  }
+
+  std::vector<float> floats_;
+  Upcoming upcoming_;
+};
+
+TEST_F(UpcomingTest, EveryLineOnceWellBeforeTheWorkIsDone) {
+  add(0, 100);
+  EXPECT_EQ(upcoming_.lines(), 100);
+  upcoming_.spread_over(1000);
+  EXPECT_EQ(taken(40, 10, 64), from_to(0, 50));
+  EXPECT_EQ(taken(41, 10, 64), from_to(50, 100));
+  EXPECT_TRUE(taken(100, 10, 64).empty());
+}
+
+TEST_F(UpcomingTest, WhatIsDueBeyondTheMostComesLater) {
+  add(0, 40);
+  upcoming_.spread_over(100);
+  EXPECT_EQ(taken(1, 90, 16), from_to(0, 16));
+  EXPECT_EQ(taken(1, 0, 16), from_to(16, 32));
+  EXPECT_EQ(taken(1, 0, 16), from_to(32, 40));
+}
+
+TEST_F(UpcomingTest, LinesOfOneCallFollowEachOther) {
+  add(0, 3);
+  add(3, 2);  // Follows: the same five lines.
+  add(20, 4);
+  upcoming_.spread_over(100);
+  EXPECT_EQ(taken(1, 100, 64), from_to(0, 5));
+  EXPECT_EQ(taken(1, 0, 64), from_to(20, 24));
+}
+
+TEST_F(UpcomingTest, ReckonsWithTheShareOfTheWorkThatWasDoneBefore) {
+  add(0, 100);
+  upcoming_.spread_over(1000);
+  taken(10, 20, 64);  // A fifth: the rest was masked.
+  upcoming_.clear();
+  EXPECT_EQ(upcoming_.lines(), 0);
+  add(100, 100);
+  upcoming_.spread_over(1000);
+  EXPECT_EQ(taken(9, 20, 64), from_to(100, 200));
+  EXPECT_TRUE(taken(1, 20, 64).empty());
+  upcoming_.clear();
+  // More than was planned counts as all of it.
+  add(0, 10);
+  upcoming_.spread_over(100);
+  taken(10, 100, 64);
+  upcoming_.clear();
+  add(0, 100);
+  upcoming_.spread_over(1000);
+  EXPECT_EQ(taken(4, 100, 64), from_to(0, 50));
+}
+
+TEST_F(UpcomingTest, StepsAndTheRestLeaveNothingTwice) {
+  add(0, 40);
+  add(100, 40);
+  upcoming_.spread_over(8);
+  upcoming_.step(4);  // 50 of 80, from both spans.
+  EXPECT_EQ(taken(1, 1, 64), from_to(110, 122));
+  upcoming_.rest();
+  EXPECT_TRUE(taken(10, 8, 64).empty());
+}
+
+}  // namespace
+}  // namespace attnbench::kernels
