@@ -6,6 +6,7 @@
 #include "kernels/masked_pattern.h"
 #include "kernels/placed_rows.h"
 #include "kernels/query_tiles.h"
+#include "kernels/tile_sequence.h"
 
 namespace attnbench::kernels {
 namespace {
@@ -119,20 +120,25 @@ class BlockPlan final : public Plan {
           {p, p.scale_or_default(), sources, pattern_, inputs.q, output, nullptr, terms_.if_any()},
           workspace, executor);
     }
-    TileScratch scratch(p, executor.threads(), workspace);
     const TileCall call{p, inputs.q, output, nullptr, terms_.if_any(), modifier_.get()};
+    const TileScratch scratch(p, executor.threads(), workspace);
+    PerThread<TileSequence> sequences(executor.threads(),
+                                      [&](int slot) { return TileSequence(scratch.of(slot)); });
     const auto tiles = static_cast<std::int64_t>(tiles_.size());
-    executor.parallel_for(p.batch * p.heads_kv * tiles, [&](std::int64_t index, int slot) {
+    const std::int64_t heads = p.batch * p.heads_kv, all = heads * tiles;
+    const auto fill = [&](std::int64_t index, TileJob& job, SourceRows* sources) {
       const HeadIndex at{index / tiles / p.heads_kv, index / tiles % p.heads_kv};
       const BlockTile& tile = tiles_[static_cast<std::size_t>(index % tiles)];
-      TileJob job;
       fill_job(call, at, tile.begin, tile.lanes, place, job);
-      const SourceRows source[] = {{inputs.k.row(at.batch, at.head, 0), inputs.k.stride[2],
-                                    inputs.v.row(at.batch, at.head, 0), inputs.v.stride[2]}};
-      job.sources = source;
+      sources[0] = {inputs.k.row(at.batch, at.head, 0), inputs.k.stride[2],
+                    inputs.v.row(at.batch, at.head, 0), inputs.v.stride[2]};
+      job.sources = {sources, 1};
       job.pattern = &*masked_;
-      scratch.lend(slot, job);
-      run_tile(job);
+    };
+    const bool look_ahead = heads * head_bytes(p) > kNearBytes;
+    executor.parallel_for(all, [&](std::int64_t index, int slot) {
+      const std::int64_t next = index + executor.threads();
+      sequences[slot].run(index, look_ahead && next < all ? next : TileSequence::kNone, fill);
     });
   }
 

@@ -96,6 +96,8 @@ class TileScratch {
     return static_cast<std::size_t>(threads) *
            workspace_take_bytes(tile_scratch_floats(p.dim_qk, p.dim_v));
   }
+  /// The scratch of a slot.
+  float* of(int slot) const { return scratch_[static_cast<std::size_t>(slot)]; }
   /// Lends this slot's storage to a job.
   void lend(int slot, TileJob& job) {
     job.scratch = scratch_[static_cast<std::size_t>(slot)];
