@@ -3,125 +3,17 @@
 #include <algorithm>
 #include <utility>
 
+#include "kernels/class_pattern.h"
 #include "kernels/masked_pattern.h"
+#include "kernels/per_thread.h"
 #include "kernels/placed_rows.h"
 #include "kernels/query_tiles.h"
 #include "kernels/residue_class.h"
+#include "kernels/shared_heads.h"
+#include "kernels/tile_sequence.h"
 
 namespace attnbench::kernels {
 namespace {
-
-/// What the queries of one residue class read, for one batch row: source 0 has the keys of the
-/// class (from the first_key-th on), source 1 the global keys. Positions are in class coordinates.
-class ClassPattern final : public KeyPattern {
- public:
-  ClassPattern(const Problem& p, const GlobalWindow& g, std::int64_t residue, std::int64_t batch,
-               std::int64_t first_key)
-      : globals_(g.globals),
-        window_(g.window),
-        dilation_(g.dilation),
-        residue_(residue),
-        causal_(p.causal),
-        first_key_(first_key),
-        keys_(class_keys(p.key_length(batch), g.dilation, residue)),
-        columns_(std::ranges::lower_bound(g.globals, p.key_length(batch)) - g.globals.begin()) {}
-
-  void runs(const TileQueries& tile, std::vector<KeyRun>& out) const override {
-    const std::int64_t begin = low(tile.first()), end = high(tile.last());
-    const std::int64_t all_from = low(tile.last()), all_to = high(tile.first());
-    if (all_from < all_to) {
-      add(out, 0, begin, all_from, true);
-      add(out, 0, all_from, all_to, false);
-      add(out, 0, all_to, end, true);
-    } else {
-      add(out, 0, begin, end, true);
-    }
-    column_runs(tile, out);
-  }
-
-  void mask(const TileQueries& tile, int source, std::int64_t begin, std::int64_t end,
-            std::uint64_t* bits) const override {
-    int from = 0, to = 0;  // Lanes whose window has the key.
-    for (std::int64_t at = begin; at < end; ++at) {
-      if (source == 0) {
-        const std::int64_t u = at + first_key_;
-        while (to < tile.lanes && tile.position[to] <= u + window_) ++to;
-        while (from < tile.lanes && high_position(tile.position[from]) < u) ++from;
-        bits[at - begin] = lane_range(from, to);
-      } else {
-        bits[at - begin] = column_lanes(tile, globals_[static_cast<std::size_t>(at)]);
-      }
-    }
-  }
-  bool in_place(int source) const override { return source == 0 && dilation_ == 1; }
-  std::int64_t key(int source, std::int64_t at) const override {
-    if (source == 1) return globals_[static_cast<std::size_t>(at)];
-    return residue_ + (at + first_key_) * dilation_;
-  }
-
- private:
-  /// The last position that a window reaches.
-  std::int64_t high_position(std::int64_t t) const { return causal_ ? t : t + window_; }
-  std::int64_t low(std::int64_t t) const {
-    return std::clamp<std::int64_t>(t - window_, first_key_, keys_);
-  }
-  std::int64_t high(std::int64_t t) const {
-    return std::clamp<std::int64_t>(high_position(t) + 1, first_key_, keys_);
-  }
-  void add(std::vector<KeyRun>& out, int source, std::int64_t begin, std::int64_t end,
-           bool masked) const {
-    const std::int64_t shift = source == 0 ? first_key_ : 0;
-    if (begin < end) out.push_back({source, begin - shift, end - shift, masked});
-  }
-
-  /// Lanes that read global key j from source 1: it is not in their window, nor after them.
-  std::uint64_t column_lanes(const TileQueries& tile, std::int64_t j) const {
-    const auto count_below = [&](std::int64_t t) {
-      return static_cast<int>(std::lower_bound(tile.position, tile.position + tile.lanes, t) -
-                              tile.position);
-    };
-    std::uint64_t lanes = lane_range(0, tile.lanes);
-    if (causal_) {
-      // p = residue + dilation t >= j
-      const std::int64_t first = -floor_div(residue_ - j, dilation_);
-      lanes = lane_range(count_below(first), tile.lanes);
-    }
-    if (j % dilation_ == residue_) {
-      const std::int64_t u = j / dilation_;
-      lanes &= ~lane_range(count_below(u - window_), count_below(u + window_ + 1));
-    }
-    return lanes;
-  }
-
-  /// Index of the first global key that is not below j, within the batch row's length.
-  std::int64_t column(std::int64_t j) const {
-    return std::min(std::ranges::lower_bound(globals_, j) - globals_.begin(), columns_);
-  }
-
-  /// Runs over source 1: keys before all windows, those near them, and (not causal) those after.
-  void column_runs(const TileQueries& tile, std::vector<KeyRun>& out) const {
-    const auto key = [&](std::int64_t t) { return residue_ + dilation_ * t; };
-    const std::int64_t end = causal_ ? column(key(tile.last()) + 1) : columns_;
-    std::int64_t from = std::min(column(key(tile.first() - window_)), end);
-    std::int64_t to = causal_ ? end : std::max(column(key(tile.last() + window_) + 1), from);
-    const auto is_unread = [&](std::int64_t s) {
-      return column_lanes(tile, globals_[static_cast<std::size_t>(s)]) == 0;
-    };
-    const std::int64_t before = from, after = to;
-    while (from < to && is_unread(from)) ++from;
-    while (from < to && is_unread(to - 1)) --to;
-    // One block instead of up to three.
-    if (end <= kKeyBlock && from == before && to == after) return add(out, 1, 0, end, from < to);
-    add(out, 1, 0, before, false);
-    add(out, 1, from, to, true);
-    add(out, 1, after, end, false);
-  }
-
-  const std::vector<std::int64_t>& globals_;
-  std::int64_t window_, dilation_, residue_;
-  bool causal_;
-  std::int64_t first_key_, keys_, columns_;
-};
 
 /// Consecutive lanes of one residue class that one task runs.
 struct ClassTask {
@@ -267,9 +159,16 @@ class GlobalWindowPlan final : public Plan {
     std::vector<GatheredRows> gathered;  ///< Keys of a class, by slot.
   };
 
+  /// Tiles of the queries of one head at global positions.
+  std::int64_t global_tiles() const {
+    const auto queries = static_cast<std::int64_t>(schedule_.globals.size());
+    return (queries * problem_.group() + kTileQueries - 1) / kTileQueries;
+  }
+  SourceRows global_rows(const Call& call, const HeadIndex& at) const;
   void gather_globals(const Call& call, const HeadIndex& at) const;
   void run_globals(Call& call, const HeadIndex& at, std::int64_t lane, int slot) const;
   void run_class(Call& call, const HeadIndex& at, const ClassTask& task, int slot) const;
+  void run_windows(Call& call, Executor& executor) const;
 
   Problem problem_;
   LogitTerms terms_;
@@ -308,22 +207,66 @@ void GlobalWindowPlan::run_globals(Call& call, const HeadIndex& at, std::int64_t
   run_tile(job);
 }
 
+SourceRows GlobalWindowPlan::global_rows(const Call& call, const HeadIndex& at) const {
+  const std::int64_t first =
+      (at.batch * problem_.heads_kv + at.head) * static_cast<std::int64_t>(pattern_.globals.size());
+  return {call.globals.k + first * problem_.dim_qk, problem_.dim_qk,
+          call.globals.v + first * problem_.dim_v, problem_.dim_v};
+}
+
+/// Without a dilation keys are read where they are, and every task is one tile.
+void GlobalWindowPlan::run_windows(Call& call, Executor& executor) const {
+  const Problem& p = problem_;
+  struct RowPattern {
+    RowPattern(const Problem& problem, const GlobalWindow& g, std::int64_t b)
+        : classes(problem, g, 0, b, 0), masked(problem, classes) {}
+    ClassPattern classes;
+    ProblemPattern masked;  // Refers to it.
+  };
+  std::vector<std::unique_ptr<const RowPattern>> patterns;
+  for (std::int64_t b = 0; b < p.batch; ++b) {
+    patterns.push_back(std::make_unique<const RowPattern>(p, pattern_, b));
+  }
+  PerThread<TileSequence> sequences(executor.threads(),
+                                    [&](int slot) { return TileSequence(call.scratch.of(slot)); });
+  const std::int64_t heads = p.batch * p.heads_kv;
+  const auto tasks = static_cast<std::int64_t>(schedule_.tasks.size());
+  const auto fill = [&](std::int64_t index, TileJob& job, SourceRows* sources) {
+    const HeadIndex at{index / tasks / p.heads_kv, index / tasks % p.heads_kv};
+    const ClassTask& task = schedule_.tasks[static_cast<std::size_t>(index % tasks)];
+    fill_job(call.tiles, at, task.begin, static_cast<int>(task.end - task.begin),
+             placer(schedule_.classes[0]), job);
+    sources[0] = rows_of(call.inputs, at);
+    sources[1] = global_rows(call, at);
+    job.sources = {sources, 2};
+    job.pattern = &*patterns[static_cast<std::size_t>(at.batch)]->masked;
+  };
+  const bool look_ahead = heads * head_bytes(p) > kNearBytes;
+  const std::int64_t globals = global_tiles();
+  const auto window_at = [&](const PieceIndex& piece) {
+    return piece.index < globals ? TileSequence::kNone : piece.head * tasks + piece.index - globals;
+  };
+  // Neighbouring tiles on one thread: each reads what the last one has brought, and some more.
+  share_heads<1>(heads, {globals + tasks}, executor, [&](const HeadPiece& piece, int slot) {
+    const std::int64_t window = window_at({piece.head, piece.index});
+    if (window == TileSequence::kNone) {
+      const HeadIndex at{piece.head / p.heads_kv, piece.head % p.heads_kv};
+      return run_globals(call, at, piece.index * kTileQueries, slot);
+    }
+    sequences[slot].run(
+        window, look_ahead && piece.next ? window_at(*piece.next) : TileSequence::kNone, fill);
+  });
+}
+
 void GlobalWindowPlan::run_class(Call& call, const HeadIndex& at, const ClassTask& task,
                                  int slot) const {
   const Problem& p = problem_;
   const KeyRange keys = reached_keys(p, pattern_, schedule_, task, at.batch);
-  const std::int64_t first_global =
-      (at.batch * p.heads_kv + at.head) * static_cast<std::int64_t>(pattern_.globals.size());
-  SourceRows sources[] = {rows_of(call.inputs, at),
-                          {call.globals.k + first_global * p.dim_qk, p.dim_qk,
-                           call.globals.v + first_global * p.dim_v, p.dim_v}};
-  if (pattern_.dilation > 1) {
-    const GatheredRows& to = call.gathered[static_cast<std::size_t>(slot)];
-    const std::int64_t first = task.residue + keys.begin * pattern_.dilation;
-    copy_rows(call.inputs.k, at, first, pattern_.dilation, keys.end - keys.begin, to.k);
-    copy_rows(call.inputs.v, at, first, pattern_.dilation, keys.end - keys.begin, to.v);
-    sources[0] = {to.k, p.dim_qk, to.v, p.dim_v};
-  }
+  const GatheredRows& to = call.gathered[static_cast<std::size_t>(slot)];
+  const std::int64_t first = task.residue + keys.begin * pattern_.dilation;
+  copy_rows(call.inputs.k, at, first, pattern_.dilation, keys.end - keys.begin, to.k);
+  copy_rows(call.inputs.v, at, first, pattern_.dilation, keys.end - keys.begin, to.v);
+  const SourceRows sources[] = {{to.k, p.dim_qk, to.v, p.dim_v}, global_rows(call, at)};
   const ClassPattern classes(p, pattern_, task.residue, at.batch, keys.begin);
   const ProblemPattern pattern(p, classes);
   const auto& placed = schedule_.classes[static_cast<std::size_t>(task.residue)];
@@ -357,14 +300,12 @@ void GlobalWindowPlan::run(const Inputs& inputs, TensorView output, Workspace& w
     executor.parallel_for(heads,
                           [&](std::int64_t head, int) { gather_globals(call, head_at(head)); });
   }
-  const std::int64_t global_lanes = static_cast<std::int64_t>(schedule_.globals.size()) * p.group();
-  const std::int64_t global_tiles = (global_lanes + kTileQueries - 1) / kTileQueries;
+  if (pattern_.dilation == 1) return run_windows(call, executor);
   const auto tasks = static_cast<std::int64_t>(schedule_.tasks.size());
-  const std::int64_t first_task = heads * global_tiles;
+  const std::int64_t globals = global_tiles(), first_task = heads * globals;
   executor.parallel_for(first_task + heads * tasks, [&](std::int64_t index, int slot) {
     if (index < first_task) {
-      return run_globals(call, head_at(index / global_tiles), index % global_tiles * kTileQueries,
-                         slot);
+      return run_globals(call, head_at(index / globals), index % globals * kTileQueries, slot);
     }
     const std::int64_t at = index - first_task;
     run_class(call, head_at(at / tasks), schedule_.tasks[static_cast<std::size_t>(at % tasks)],
