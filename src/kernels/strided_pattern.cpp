@@ -97,19 +97,21 @@ void add_class(const ResidueCall& call, const ClassIndex& index, Upcoming& upcom
   const auto& [at, r] = index;
   const ResidueClass c = residue_class(p, call.stride, r);
   if (c.queries == 0) return;
-  for (std::int64_t u = 0; u < class_keys(p.key_length(at.batch), call.stride, r); ++u) {
-    upcoming.add(call.inputs.k.row(at.batch, at.head, r + u * call.stride), p.dim_qk);
-    upcoming.add(call.inputs.v.row(at.batch, at.head, r + u * call.stride), p.dim_v);
-  }
-  TileQueries queries;
-  place_lanes(
-      p, at, 0, lanes_until(0, c.queries * p.group()), [&](std::int64_t n) { return c.place(n); },
-      queries);
-  for (int lane = 0; lane < queries.lanes; ++lane) {
-    const std::int64_t h = queries.head[lane], i = queries.query[lane];
-    upcoming.add(call.tiles.q.row(at.batch, h, i), p.dim_qk);
-    upcoming.add(call.tiles.out.row(at.batch, h, i), p.dim_v);
-    upcoming.add(&call.tiles.states[(at.batch * p.heads_q + h) * p.seq_q + i].maximum, 2);
+  const auto add = [&](const auto& rows, std::int64_t head, std::int64_t first, std::int64_t count,
+                       std::int64_t numbers) {
+    upcoming.add_rows(rows.row(at.batch, head, first), call.stride * rows.stride[2], count,
+                      numbers);
+  };
+  const std::int64_t keys = class_keys(p.key_length(at.batch), call.stride, r);
+  add(call.inputs.k, at.head, r, keys, p.dim_qk);
+  add(call.inputs.v, at.head, r, keys, p.dim_v);
+  const std::int64_t queries = std::min<std::int64_t>(c.queries, kTileQueries / p.group());
+  for (std::int64_t h = at.head * p.group(); h < (at.head + 1) * p.group(); ++h) {
+    add(call.tiles.q, h, c.first_query, queries, p.dim_qk);
+    add(call.tiles.out, h, c.first_query, queries, p.dim_v);
+    const SoftmaxState* states =
+        call.tiles.states + (at.batch * p.heads_q + h) * p.seq_q + c.first_query;
+    upcoming.add_rows(&states->maximum, 2 * call.stride, queries, 2);
   }
 }
 

@@ -39,23 +39,24 @@ class Upcoming {
     due_ = 0;
   }
   /// Adds `floats` numbers from `row` on.
-  void add(const float* row, std::int64_t floats) {
-    const char* begin = reinterpret_cast<const char*>(row);
-    const char* end = reinterpret_cast<const char*>(row + floats);
-    lines_ += lines_between(begin, end);
-    if (!spans_.empty() && spans_.back().end == begin) {
-      spans_.back().end = end;
-    } else {
-      spans_.push_back({begin, end});
-    }
-  }
+  void add(const float* row, std::int64_t floats) { add_rows(row, floats, 1, floats); }
   /// Adds `count` rows of `floats` numbers, whose beginnings are `stride` numbers apart.
   void add_rows(const float* rows, std::int64_t stride, std::int64_t count, std::int64_t floats) {
+    if (count <= 0) return;
     if (stride == floats) {
-      if (count > 0) add(rows, count * floats);
-      return;
+      floats *= count;
+      count = 1;
     }
-    for (std::int64_t r = 0; r < count; ++r) add(rows + r * stride, floats);
+    const char* begin = bytes_of(rows);
+    const char* end = bytes_of(rows + floats);
+    lines_ += count * lines_between(begin, end);
+    Span* last = spans_.empty() ? nullptr : &spans_.back();
+    if (count == 1 && last != nullptr && last->rows_left == 0 && last->end == begin) {
+      last->end = end;
+    } else {
+      spans_.push_back({begin, end, bytes_of(rows + stride), end - begin,
+                        stride * std::int64_t{sizeof(float)}, count - 1});
+    }
   }
   /// Adds `count` rows of `floats` numbers, wherever they are.
   void add_rows(const float* const* rows, int count, std::int64_t floats) {
@@ -98,37 +99,49 @@ class Upcoming {
   /// What is asked for last is needed first thing afterwards.
   static constexpr double kDoneAt = 0.8;
 
+  /// What is left of one or several rows.
   struct Span {
     const char* begin;
-    const char* end;
+    const char* end;       ///< Of this row.
+    const char* next_row;  ///< Of as many bytes, if there are `rows_left`.
+    std::int64_t row_bytes;
+    std::int64_t stride_bytes;
+    std::int64_t rows_left;
   };
 
+  static const char* bytes_of(const float* at) { return reinterpret_cast<const char*>(at); }
   static std::int64_t lines_between(const char* begin, const char* end) {
     return (end - begin + LinesAhead::kLineBytes - 1) / LinesAhead::kLineBytes;
   }
-  LinesAhead next(std::int64_t most) {
-    if (most <= 0 || span_ == spans_.size()) return {};
+  /// Up to `most` lines of one row, which are taken off.
+  LinesAhead take_off(std::int64_t most) {
     Span& span = spans_[span_];
     const std::int64_t left = lines_between(span.begin, span.end);
     const LinesAhead lines{span.begin, std::min(left, most)};
     span.begin += lines.count * LinesAhead::kLineBytes;
-    span_ += lines.count == left ? 1 : 0;
+    if (lines.count < left) return lines;
+    if (span.rows_left == 0) {
+      ++span_;
+      return lines;
+    }
+    --span.rows_left;
+    span.begin = span.next_row;
+    span.end = span.begin + span.row_bytes;
+    span.next_row += span.stride_bytes;
+    return lines;
+  }
+  LinesAhead next(std::int64_t most) {
+    if (most <= 0 || span_ == spans_.size()) return {};
+    const LinesAhead lines = take_off(most);
     due_ -= lines.count << kPointBits;
     return lines;
   }
-
   void ask(std::int64_t most) {
     std::int64_t left = most;
     while (left > 0 && span_ < spans_.size()) {
-      Span& span = spans_[span_];
-      const std::int64_t lines = lines_between(span.begin, span.end);
-      const char* end = span.begin + std::min(lines, left) * LinesAhead::kLineBytes;
-      for (const char* line = span.begin; line < end; line += LinesAhead::kLineBytes) {
-        __builtin_prefetch(line, 0, 2);
-      }
-      span.begin = end;
-      span_ += lines <= left ? 1 : 0;
-      left -= std::min(lines, left);
+      const LinesAhead lines = take_off(left);
+      for (std::int64_t i = 0; i < lines.count; ++i) lines.fetch(i);
+      left -= lines.count;
     }
     due_ -= (most - left) << kPointBits;
   }

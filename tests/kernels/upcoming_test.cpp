@@ -67,6 +67,18 @@ TEST_F(UpcomingTest, LinesOfOneCallFollowEachOther) {
   EXPECT_EQ(taken(1, 0, 64), from_to(20, 24));
 }
 
+TEST_F(UpcomingTest, RowsThatAreApartComeOneAfterTheOther) {
+  upcoming_.add_rows(line(0), 10 * kLineFloats, 3, 2 * kLineFloats);  // Two of every ten lines.
+  upcoming_.add_rows(line(22), 2 * kLineFloats, 2, 2 * kLineFloats);  // Four without a gap.
+  upcoming_.add_rows(line(60), 5 * kLineFloats, 0, kLineFloats);      // None.
+  upcoming_.add_rows(line(70), 3 * kLineFloats, 2, kLineFloats / 2);  // Parts of lines.
+  EXPECT_EQ(upcoming_.lines(), 3 * 2 + 4 + 2);
+  upcoming_.spread_over(100);
+  std::vector<std::int64_t> all = taken(1, 100, 1);
+  for (const std::int64_t at : taken(20, 0, 64)) all.push_back(at);
+  EXPECT_EQ(all, (std::vector<std::int64_t>{0, 1, 10, 11, 20, 21, 22, 23, 24, 25, 70, 73}));
+}
+
 TEST_F(UpcomingTest, ReckonsWithTheShareOfTheWorkThatWasDoneBefore) {
   add(0, 100);
   upcoming_.spread_over(1000);
