@@ -62,7 +62,7 @@ class TileBench {
 
  private:
   void fill_job(const Problem& problem) {
-    kernels::tile_lanes(problem, static_cast<int>(kLanes), 0, 0, 0, job_.queries);
+    kernels::tile_lanes(problem, 0, 0, 0, job_.queries);
     for (std::ptrdiff_t lane = 0; lane < kLanes; ++lane) {
       job_.q_rows[lane] = inputs_.q.view().row(0, 0, lane);
       job_.out_rows[lane] = output_.view().row(0, 0, lane);

@@ -27,7 +27,7 @@ constexpr std::ptrdiff_t kLaneStride = kTileQueries;  // Row stride of every til
 
 /// A block's scores and the state of its lanes; every buffer has kLaneStride floats per row.
 struct SoftmaxColumns {
-  float* scores;           // [kKeyBlock]
+  float* scores;           // [keys of a block]
   float* maximum;          // [1]
   float* sum;              // [1]
   float* factor;           // [1]

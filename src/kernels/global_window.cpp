@@ -24,7 +24,6 @@ struct ClassTask {
 
 /// Which queries go into which tiles; the same for all heads.
 struct Schedule {
-  int width = kTileQueries;
   std::vector<PlacedQuery> globals;               ///< Queries at global positions.
   std::vector<std::vector<PlacedQuery>> classes;  ///< All others, by residue.
   std::vector<ClassTask> tasks;
@@ -33,7 +32,6 @@ struct Schedule {
 };
 
 Schedule::Schedule(const Problem& p, const GlobalWindow& g) {
-  width = lanes_for_window((p.causal ? 1 : 2) * g.window + 1, p.group());
   for (std::int64_t r = 0; r < g.dilation; ++r) {
     const ResidueClass c = residue_class(p, g.dilation, r);
     std::vector<PlacedQuery> queries;
@@ -44,7 +42,7 @@ Schedule::Schedule(const Problem& p, const GlobalWindow& g) {
     }
     // A gathered class is one task; natural order needs no gathering, and every tile is one.
     const std::int64_t lanes = static_cast<std::int64_t>(queries.size()) * p.group();
-    const std::int64_t step = g.dilation > 1 ? std::max<std::int64_t>(lanes, 1) : width;
+    const std::int64_t step = g.dilation > 1 ? std::max<std::int64_t>(lanes, 1) : kTileQueries;
     for (std::int64_t lane = 0; lane < lanes; lane += step) {
       tasks.push_back({r, lane, std::min(lane + step, lanes)});
     }
@@ -105,9 +103,8 @@ TileWork global_window_work(const Problem& p, const GlobalWindow& g) {
       const ClassPattern classes(p, g, task.residue, b, keys.begin);
       const ProblemPattern pattern(p, classes);
       const auto& placed = schedule.classes[static_cast<std::size_t>(task.residue)];
-      for (std::int64_t lane = task.begin; lane < task.end; lane += schedule.width) {
-        place_lanes(p, {b, head}, lane, lanes_until(lane, task.end, schedule.width), placer(placed),
-                    queries);
+      for (std::int64_t lane = task.begin; lane < task.end; lane += kTileQueries) {
+        place_lanes(p, {b, head}, lane, lanes_until(lane, task.end), placer(placed), queries);
         total.add(tile_work(queries, *pattern, runs, p.dim_v), heads);
       }
     }
@@ -270,10 +267,9 @@ void GlobalWindowPlan::run_class(Call& call, const HeadIndex& at, const ClassTas
   const ClassPattern classes(p, pattern_, task.residue, at.batch, keys.begin);
   const ProblemPattern pattern(p, classes);
   const auto& placed = schedule_.classes[static_cast<std::size_t>(task.residue)];
-  for (std::int64_t lane = task.begin; lane < task.end; lane += schedule_.width) {
+  for (std::int64_t lane = task.begin; lane < task.end; lane += kTileQueries) {
     TileJob job;
-    fill_job(call.tiles, at, lane, lanes_until(lane, task.end, schedule_.width), placer(placed),
-             job);
+    fill_job(call.tiles, at, lane, lanes_until(lane, task.end), placer(placed), job);
     job.sources = sources;
     job.pattern = &*pattern;
     call.scratch.lend(slot, job);

@@ -36,8 +36,6 @@ bool consecutive(const TileQueries& tile) {
   return differences == 0;
 }
 
-int KeyPattern::tile_queries(std::int64_t) const { return kTileQueries; }
-
 bool KeyPattern::ranges(const TileQueries&, int, std::int64_t, std::int64_t, BlockRanges&) const {
   return false;
 }
@@ -45,12 +43,6 @@ bool KeyPattern::ranges(const TileQueries&, int, std::int64_t, std::int64_t, Blo
 bool KeyPattern::in_place(int) const { return true; }
 
 std::int64_t KeyPattern::key(int, std::int64_t at) const { return at; }
-
-int lanes_for_window(std::int64_t keys_per_query, std::int64_t group) {
-  // A tile visits keys_per_query keys and one more for each further position. Those of 32 lanes
-  // with so narrow a window are one block, those of 64 lanes would be two.
-  return keys_per_query * group <= 22 ? 32 : kTileQueries;
-}
 
 void BlockCursor::start_stretch() {
   run_ = next_run_;
@@ -62,7 +54,7 @@ void BlockCursor::start_stretch() {
     end = run.end;
   }
   keys_ = end - begin_;
-  blocks_ = (keys_ + kKeyBlock - 1) / kKeyBlock;
+  blocks_ = (keys_ + most_keys_ - 1) / most_keys_;
   block_ = 0;
 }
 
@@ -112,9 +104,9 @@ BlockCount BlockCursor::count(const std::vector<KeyRun>& runs) {
   return all;
 }
 
-std::vector<KeyBlock> all_blocks(const std::vector<KeyRun>& runs) {
+std::vector<KeyBlock> all_blocks(const std::vector<KeyRun>& runs, int most_keys) {
   std::vector<KeyBlock> all;
-  BlockCursor cursor(runs);
+  BlockCursor cursor(runs, most_keys);
   for (KeyBlock block; cursor.next(block);) all.push_back(block);
   return all;
 }
@@ -146,11 +138,6 @@ void WindowPattern::runs(const TileQueries& tile, std::vector<KeyRun>& out) cons
   append(out, begin, all_from, true);
   append(out, all_from, all_to, false);
   append(out, all_to, end, true);
-}
-
-int WindowPattern::tile_queries(std::int64_t group) const {
-  if (left_ == kUnlimited || right_ == kUnlimited) return kTileQueries;
-  return lanes_for_window(left_ + right_ + 1, group);
 }
 
 void WindowPattern::mask(const TileQueries& tile, int, std::int64_t begin, std::int64_t end,

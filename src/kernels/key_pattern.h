@@ -13,6 +13,8 @@ struct BlockRanges;
 constexpr int kTileQueries = 64;  ///< Lanes of a tile; one bit each in a mask word.
 /// Most keys in a block: S^T of a block is 64 x 64 floats, 16 KiB.
 constexpr int kKeyBlock = 64;
+/// Keys of a step of tiles that keep their outputs by rows (key_ranges.h).
+constexpr int kMostBlockKeys = 128;
 
 /// The queries of one tile. Lanes are ordered by position; with grouped heads several lanes share
 /// one position.
@@ -38,9 +40,6 @@ struct KeyRun {
 class KeyPattern {
  public:
   virtual ~KeyPattern() = default;
-  /// Lanes per tile that waste the least, when `group` query heads share the keys: 64 unless a
-  /// query reads so few keys that most of a wide tile's scores would be masked.
-  virtual int tile_queries(std::int64_t group) const;
   /// Keys from the first to the last that one query reads, where they move along with its position:
   /// neighbouring tiles then read different keys. Without that, kAllKeys.
   static constexpr std::int64_t kAllKeys = std::numeric_limits<std::int64_t>::max();
@@ -60,7 +59,7 @@ class KeyPattern {
   virtual std::int64_t key(int source, std::int64_t at) const;
 };
 
-/// At most kKeyBlock consecutive keys of one source, which a tile handles in one step.
+/// At most kMostBlockKeys consecutive keys of one source, which a tile handles in one step.
 struct KeyBlock {
   int source = 0;
   std::int64_t begin = 0;
@@ -79,7 +78,9 @@ struct BlockCount {
 /// is cut evenly, so that short masked runs at a border do not become short blocks.
 class BlockCursor {
  public:
-  explicit BlockCursor(const std::vector<KeyRun>& runs) : runs_(runs) {}
+  /// Blocks of up to `most_keys`.
+  explicit BlockCursor(const std::vector<KeyRun>& runs, int most_keys = kKeyBlock)
+      : runs_(runs), most_keys_(most_keys) {}
   /// The next block, or false at the end.
   bool next(KeyBlock& block);
 
@@ -94,13 +95,14 @@ class BlockCursor {
   /// The first key of a block of the stretch, or the end of its last.
   std::int64_t cut(std::int64_t block) const { return begin_ + keys_ * block / blocks_; }
   const std::vector<KeyRun>& runs_;
+  int most_keys_;
   std::size_t next_run_ = 0;  // First run after the current stretch.
   std::size_t run_ = 0;       // Run that the next block begins in.
   std::int64_t begin_ = 0, keys_ = 0, blocks_ = 0, block_ = 0;
 };
 
 /// All blocks of the runs.
-std::vector<KeyBlock> all_blocks(const std::vector<KeyRun>& runs);
+std::vector<KeyBlock> all_blocks(const std::vector<KeyRun>& runs, int most_keys = kKeyBlock);
 
 /// Mask words of a masked block: all lanes for keys of unmasked runs.
 void block_mask(const KeyPattern& pattern, const TileQueries& tile, const std::vector<KeyRun>& runs,
@@ -110,7 +112,6 @@ void block_mask(const KeyPattern& pattern, const TileQueries& tile, const std::v
 class WindowPattern final : public KeyPattern {
  public:
   static constexpr std::int64_t kUnlimited = -1;
-  int tile_queries(std::int64_t group) const override;
   void runs(const TileQueries& tile, std::vector<KeyRun>& out) const override;
   void mask(const TileQueries& tile, int source, std::int64_t begin, std::int64_t end,
             std::uint64_t* bits) const override;
@@ -139,9 +140,6 @@ class WindowPattern final : public KeyPattern {
   std::int64_t left_, right_, diagonal_, keys_;
   std::vector<std::int64_t> key_lengths_;
 };
-
-/// 32 or 64 lanes for queries that read `keys_per_query` keys each.
-int lanes_for_window(std::int64_t keys_per_query, std::int64_t group);
 
 /// Whether each lane is one position after the lane before it.
 bool consecutive(const TileQueries& tile);

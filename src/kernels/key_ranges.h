@@ -52,8 +52,8 @@ struct BlockRanges {
 /// Ranges of a block of `keys` keys under its mask words, or of one that is not masked (null).
 BlockRanges block_ranges(const std::uint64_t* mask, int keys, int lanes);
 
-/// The same of a block of a tile, whose mask words are written to `mask` (kKeyBlock words) if it is
-/// masked.
+/// The same of a block of a tile, whose mask words are written to `mask` (kMostBlockKeys words) if
+/// it is masked.
 BlockRanges block_ranges(const KeyPattern& pattern, const TileQueries& tile,
                          const std::vector<KeyRun>& runs, const KeyBlock& block,
                          std::uint64_t* mask);
@@ -94,5 +94,8 @@ BlockPairs block_pairs(const BlockRanges& ranges, int lanes, bool by_rows);
 /// output needs no transpose; with many keys, the values of a block would not stay in the
 /// first-level cache beside its weights.
 bool output_by_rows(const std::vector<KeyRun>& runs, int lanes, std::int64_t dim_v);
+/// Keys of a block at most: where outputs are kept by rows, each part of a tile takes few of them,
+/// and should take these at once.
+constexpr int block_keys(bool by_rows) { return by_rows ? kMostBlockKeys : kKeyBlock; }
 
 }  // namespace attnbench::kernels

@@ -81,8 +81,11 @@ void MaskedPattern::runs(const TileQueries& tile, std::vector<KeyRun>& out) cons
 
 void MaskedPattern::mask(const TileQueries& tile, int source, std::int64_t begin, std::int64_t end,
                          std::uint64_t* bits) const {
+  for (; end - begin > kKeyBlock; begin += kKeyBlock, bits += kKeyBlock) {
+    mask(tile, source, begin, begin + kKeyBlock, bits);
+  }
   base_.mask(tile, source, begin, end, bits);
-  std::uint64_t words[64] = {};
+  std::uint64_t words[kKeyBlock] = {};
   if (base_.in_place(source)) {
     const std::int64_t word = begin / 64, shift = begin % 64;
     for (int lane = 0; lane < tile.lanes; ++lane) {

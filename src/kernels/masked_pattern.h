@@ -30,7 +30,6 @@ class MaskedPattern final : public KeyPattern {
  public:
   /// Refers to `base` and `mask`.
   MaskedPattern(const KeyPattern& base, const AttentionMask& mask) : base_(base), mask_(mask) {}
-  int tile_queries(std::int64_t group) const override { return base_.tile_queries(group); }
   void runs(const TileQueries& tile, std::vector<KeyRun>& out) const override;
   void mask(const TileQueries& tile, int source, std::int64_t begin, std::int64_t end,
             std::uint64_t* bits) const override;

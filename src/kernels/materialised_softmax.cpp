@@ -37,8 +37,8 @@ class MaterialisedTile {
     std::copy_n(t_.maximum, kLanes, sink_);
     if (job.terms != nullptr && job.terms->shape_logits()) terms_.emplace(*job.terms, job.queries);
     list_runs(job);
-    blocks_ = all_blocks(*job.runs);
     out_ = {t_.acc, job.dim_v, output_by_rows(*job.runs, job.queries.lanes, job.dim_v)};
+    blocks_ = all_blocks(*job.runs, block_keys(out_.by_rows));
     out_.rescales = false;
   }
 
@@ -64,7 +64,7 @@ class MaterialisedTile {
     const int lanes = job_.queries.lanes;
     TileBuffers t = t_;
     t.scores = columns_at(block).scores;
-    std::uint64_t mask[kKeyBlock];
+    std::uint64_t mask[kMostBlockKeys];
     const BlockRanges ranges = block_ranges(*job_.pattern, job_.queries, *job_.runs, block, mask);
     ranges_.push_back(ranges);
     scores_in_ranges(ranges, lanes, t.columns, job_.dim_qk, k, t.q, t.scores, nullptr);
@@ -178,7 +178,7 @@ TileWork materialised_softmax_work(const Problem& grouped) {
   const ProblemPattern pattern(p, base);
   TileWork work;
   std::vector<KeyRun> runs;
-  for_each_distinct_tile(p, kTileQueries, [&](const TileQueries& queries, double heads) {
+  for_each_distinct_tile(p, [&](const TileQueries& queries, double heads) {
     const bool narrow = queries.lanes <= kNarrowLanes;
     TileWork tile = narrow ? tile_work(queries, *pattern, runs, p.dim_v)
                            : wide_tile_work(queries, *pattern, runs, p.dim_v);
@@ -204,7 +204,7 @@ void materialised_softmax(const Problem& grouped, double scale, const LogitTerms
   const auto modifier = make_score_modifier(p);
   const TileCall call{p, inputs.q, output, nullptr, terms.if_any(), modifier.get()};
   const auto in_order = [](std::int64_t n) { return PlacedQuery{n, n}; };
-  const std::int64_t heads = p.batch * p.heads_q, panels = tile_count(p, kTileQueries);
+  const std::int64_t heads = p.batch * p.heads_q, panels = tile_count(p);
   share_heads<1>(heads, {panels}, executor, [&](const HeadPiece& piece, int slot) {
     const HeadIndex at{piece.head / p.heads_q, piece.head % p.heads_q};
     const std::int64_t kv = at.head / grouped.group(), begin = piece.index * kTileQueries;

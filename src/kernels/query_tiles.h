@@ -37,8 +37,8 @@ struct HeadIndex {
 };
 
 /// Lanes of the tile that begins at lane `begin` of lanes up to `end`.
-inline int lanes_until(std::int64_t begin, std::int64_t end, int width = kTileQueries) {
-  return static_cast<int>(std::min<std::int64_t>(width, end - begin));
+inline int lanes_until(std::int64_t begin, std::int64_t end) {
+  return static_cast<int>(std::min<std::int64_t>(kTileQueries, end - begin));
 }
 
 /// Lanes [begin, begin + lanes) of a list of queries, each with all query heads of its group (heads

@@ -19,7 +19,7 @@ void add_rows_target(const float* const* rows, int lanes, std::int64_t keys, flo
   const hn::ScalableTag<float> d;
   const auto step = static_cast<std::int64_t>(hn::Lanes(d));
   const std::int64_t columns = (lanes + step - 1) / step * step;
-  HWY_ALIGN float added[kKeyBlock * kTileQueries];
+  HWY_ALIGN float added[kMostBlockKeys * kTileQueries];
   pack_transposed(rows, lanes, columns, keys, scale, added, kTileQueries);
   for (std::int64_t n = 0; n < keys; ++n) {
     for (std::int64_t at = n * kTileQueries; at < n * kTileQueries + columns; at += step) {
@@ -110,12 +110,12 @@ std::unique_ptr<const ScoreModifier> make_score_modifier(const Problem& problem)
 }
 
 void modify_block(const TileJob& job, const KeyBlock& block, float* scores) {
-  std::int64_t index[kKeyBlock];
+  std::int64_t index[kMostBlockKeys];
   job.modifier->block(job.queries, keys_of(*job.pattern, block, index), scores);
 }
 
 void modify_lane(const TileJob& job, const KeyBlock& block, int lane, float* scores) {
-  std::int64_t index[kKeyBlock];
+  std::int64_t index[kMostBlockKeys];
   const TileQueries& queries = job.queries;
   job.modifier->row({queries.batch, queries.head[lane], queries.query[lane]},
                     keys_of(*job.pattern, block, index), scores);

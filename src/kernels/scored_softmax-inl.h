@@ -34,12 +34,13 @@ HWY_INLINE std::ptrdiff_t padded_lanes(int lanes) {
   return (lanes + vector - 1) / vector * vector;
 }
 
-/// Lays a tile out from `scratch` on, (kKeyBlock + Dv + 3) * 64 floats, and clears its state; `acc`
-/// is left as it is.
-HWY_INLINE OnlineTile start_tile(float* scratch, std::int64_t dim_v, int lanes) {
+/// Lays a tile out from `scratch` on, (block_keys + Dv + 3) * 64 floats, and clears its state;
+/// `acc` is left as it is.
+HWY_INLINE OnlineTile start_tile(float* scratch, std::int64_t dim_v, int lanes,
+                                 std::ptrdiff_t block_keys = kKeyBlock) {
   OnlineTile t{};
   t.scores = scratch;
-  t.acc = t.scores + kKeyBlock * kLaneStride;
+  t.acc = t.scores + block_keys * kLaneStride;
   t.maximum = t.acc + dim_v * kLaneStride;
   t.sum = t.maximum + kLaneStride;
   t.factor = t.sum + kLaneStride;

@@ -19,7 +19,7 @@ void for_each_choice_tile(const Problem& p, double scale, const Inputs& inputs, 
   const ProblemShaping shaping(p);
   const auto scratch = take_per_thread(workspace, floats, executor.threads());
   const auto base2_scale = static_cast<float>(scale * std::numbers::log2e);
-  for_each_lane_tile(p, kTileQueries, inputs.q, output, executor, [&](LaneTile& tile, int slot) {
+  for_each_lane_tile(p, inputs.q, output, executor, [&](LaneTile& tile, int slot) {
     const std::int64_t b = tile.queries.batch;
     run_tile(ChoiceTile{p, tile, *pattern, shaping.view(), base2_scale,
                         inputs.k.row(b, tile.kv_head, 0), inputs.k.stride[2],
@@ -39,9 +39,9 @@ struct Visits {
 Visits visits_of(const Problem& p, std::int64_t segment = kKeyBlock) {
   Visits visits;
   for_each_distinct_head(p, [&](std::int64_t b, std::int64_t head, double heads) {
-    for (std::int64_t tile = 0; tile < tile_count(p, kTileQueries); ++tile) {
+    for (std::int64_t tile = 0; tile < tile_count(p); ++tile) {
       TileQueries queries;
-      tile_lanes(p, kTileQueries, tile, b, head, queries);
+      tile_lanes(p, tile, b, head, queries);
       const std::int64_t total = readable_keys(p, b, queries.last());
       std::int64_t keys = total, blocks = (total + kKeyBlock - 1) / kKeyBlock;
       if (p.mask != nullptr) {

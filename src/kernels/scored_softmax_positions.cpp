@@ -62,7 +62,7 @@ std::size_t per_thread(std::size_t floats, int threads) {
 }  // namespace
 
 std::size_t monotonic_floats(const Problem& p) {
-  return static_cast<std::size_t>((kKeyBlock + p.dim_v + 3 + p.dim_qk) * kTileQueries);
+  return static_cast<std::size_t>((kMostBlockKeys + p.dim_v + 3 + p.dim_qk) * kTileQueries);
 }
 
 std::int64_t window_floats(const Problem& p, std::int64_t window) {
@@ -101,15 +101,13 @@ void monotonic_window_attention(const Problem& p, std::int64_t window,
   };
   PerThread<Mine> threads(executor.threads());
   const bool look_ahead = p.batch * p.heads_kv * head_bytes(p) > kNearBytes;
-  const int width = (*pattern).tile_queries(p.group());
   const auto fill = [&](const PieceIndex& at, LaneTile& tile) {
     tile.queries.lanes = 0;
-    fill_lane_tile(p, width, inputs.q, output, at, tile);
+    fill_lane_tile(p, inputs.q, output, at, tile);
   };
   // Neighbouring tiles on one thread: each reads what the last one has brought, and some more.
   share_heads<1>(
-      p.batch * p.heads_kv, {tile_count(p, width)}, executor,
-      [&](const HeadPiece& piece, int slot) {
+      p.batch * p.heads_kv, {tile_count(p)}, executor, [&](const HeadPiece& piece, int slot) {
         Mine& mine = threads[slot];
         const LaneTile& tile = mine.tiles.take(PieceIndex{piece.head, piece.index}, fill);
         mine.upcoming.clear();
@@ -365,10 +363,9 @@ void predictive_window_attention(const Problem& p, std::int64_t window,
 WindowWork monotonic_window_work(const Problem& p, std::int64_t window, int threads) {
   const WindowPattern base = monotonic_pattern(p, window);
   const ProblemPattern pattern(p, base);
-  const int width = (*pattern).tile_queries(p.group());
   TileWork work;
   std::vector<KeyRun> runs;
-  for_each_distinct_tile(p, width, [&](const TileQueries& queries, double heads) {
+  for_each_distinct_tile(p, [&](const TileQueries& queries, double heads) {
     work.add(wide_tile_work(queries, *pattern, runs, p.dim_v), heads);
   });
   return {work.flops(p.dim_qk, p.dim_v), work.exps_with(LogitTerms(p)),

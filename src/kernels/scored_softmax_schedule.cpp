@@ -116,15 +116,13 @@ void pair_score_softmax(const Problem& p, const PairScore& score, const Inputs& 
                       keys + row * score.hidden_stride, reach + row);
   });
   PerThread<std::vector<KeyRun>> runs(executor.threads());
-  for_each_lane_tile(
-      p, (*pattern).tile_queries(p.group()), inputs.q, output, executor,
-      [&](LaneTile& tile, int slot) {
-        const std::int64_t b = tile.queries.batch;
-        const std::int64_t row = (b * p.heads_kv + tile.kv_head) * p.seq_k;
-        run_pair_tile({score, tile, *pattern, runs[slot], keys + row * score.hidden_stride,
-                       reach + row, inputs.v.row(b, tile.kv_head, 0), inputs.v.stride[2], p.dim_v,
-                       shaping.view(), scratch[static_cast<std::size_t>(slot)]});
-      });
+  for_each_lane_tile(p, inputs.q, output, executor, [&](LaneTile& tile, int slot) {
+    const std::int64_t b = tile.queries.batch;
+    const std::int64_t row = (b * p.heads_kv + tile.kv_head) * p.seq_k;
+    run_pair_tile({score, tile, *pattern, runs[slot], keys + row * score.hidden_stride, reach + row,
+                   inputs.v.row(b, tile.kv_head, 0), inputs.v.stride[2], p.dim_v, shaping.view(),
+                   scratch[static_cast<std::size_t>(slot)]});
+  });
 }
 
 PairScoreWork pair_score_work(const Problem& p, std::int64_t hidden, std::int64_t outputs,

@@ -46,11 +46,11 @@ class TileTerms {
     modify(begin, keys, scores);
   }
 
-  /// The same where each column takes a range of these keys.
+  /// The same where each column takes a range of these keys, at most kMostBlockKeys.
   HWY_INLINE void shape_ranges(std::int64_t begin, std::ptrdiff_t keys, const BlockRanges& ranges,
                                std::ptrdiff_t columns, float* scores) const {
     if (lanes_) {
-      float positions[kKeyBlock];
+      float positions[kMostBlockKeys];
       count_up(begin, keys, positions);
       shape_in_ranges(ranges, *shaping_.terms, *lanes_, queries_.lanes, positions, columns, scores);
     }

@@ -25,12 +25,12 @@ void add_lane(const Problem& p, ConstTensorView q, TensorView out, std::int64_t 
   add_query(p, q, out, lane / p.group(), lane % p.group(), tile);
 }
 
-void fill_lane_tile(const Problem& p, int width, ConstTensorView q, TensorView out,
-                    const PieceIndex& at, LaneTile& tile) {
+void fill_lane_tile(const Problem& p, ConstTensorView q, TensorView out, const PieceIndex& at,
+                    LaneTile& tile) {
   tile.queries.batch = at.head / p.heads_kv;
   tile.kv_head = at.head % p.heads_kv;
-  const std::int64_t begin = at.index * width;
-  const std::int64_t end = std::min(begin + width, p.seq_q * p.group());
+  const std::int64_t begin = at.index * kTileQueries;
+  const std::int64_t end = std::min(begin + kTileQueries, p.seq_q * p.group());
   std::int64_t query = begin / p.group(), head = begin % p.group();
   for (std::int64_t lane = begin; lane < end; ++lane) {
     add_query(p, q, out, query, head, tile);
@@ -41,12 +41,12 @@ void fill_lane_tile(const Problem& p, int width, ConstTensorView q, TensorView o
   }
 }
 
-void for_each_lane_tile(const Problem& p, int width, ConstTensorView q, TensorView out,
-                        Executor& executor, const std::function<void(LaneTile&, int slot)>& body) {
-  const std::int64_t tiles = tile_count(p, width);
+void for_each_lane_tile(const Problem& p, ConstTensorView q, TensorView out, Executor& executor,
+                        const std::function<void(LaneTile&, int slot)>& body) {
+  const std::int64_t tiles = tile_count(p);
   executor.parallel_for(p.batch * p.heads_kv * tiles, [&](std::int64_t index, int slot) {
     LaneTile work;
-    fill_lane_tile(p, width, q, out, {index / tiles, tiles - 1 - index % tiles}, work);
+    fill_lane_tile(p, q, out, {index / tiles, tiles - 1 - index % tiles}, work);
     body(work, slot);
   });
 }
@@ -65,8 +65,7 @@ std::vector<float*> take_per_thread(Workspace& workspace, std::size_t floats, in
 TileVisits count_visits(const Problem& p, const KeyPattern& pattern) {
   TileVisits visits;
   std::vector<KeyRun> runs;
-  const int width = pattern.tile_queries(p.group());
-  for_each_distinct_tile(p, width, [&](const TileQueries& queries, double heads) {
+  for_each_distinct_tile(p, [&](const TileQueries& queries, double heads) {
     runs.clear();
     pattern.runs(queries, runs);
     const BlockCount all = BlockCursor::count(runs);

@@ -50,13 +50,13 @@ class ProblemShaping {
 void add_lane(const Problem& problem, ConstTensorView q, TensorView out, std::int64_t lane,
               LaneTile& tile);
 
-/// The index-th of a head's tiles of `width` lanes. head = batch row * Hkv + key-value head.
-void fill_lane_tile(const Problem& problem, int width, ConstTensorView q, TensorView out,
-                    const PieceIndex& at, LaneTile& tile);
+/// The index-th of a head's tiles. head = batch row * Hkv + key-value head.
+void fill_lane_tile(const Problem& problem, ConstTensorView q, TensorView out, const PieceIndex& at,
+                    LaneTile& tile);
 
-/// Calls body(tile, slot) for every tile of `width` lanes, shared out among the threads, head by
+/// Calls body(tile, slot) for every tile, shared out among the threads, head by
 /// head, from the last on, which under a causal mask is the longest.
-void for_each_lane_tile(const Problem& problem, int width, ConstTensorView q, TensorView out,
+void for_each_lane_tile(const Problem& problem, ConstTensorView q, TensorView out,
                         Executor& executor, const std::function<void(LaneTile&, int slot)>& body);
 
 /// The problem's base mask: causal and key lengths.

@@ -31,7 +31,7 @@ std::int64_t gaussian_index(const Problem& p, const LaneTile& tile) {
 void monotonic_target(const MonotonicTile& job) {
   const Problem& p = job.problem;
   const int lanes = job.tile.queries.lanes;
-  const OnlineTile t = start_tile(job.scratch, p.dim_v, lanes);
+  const OnlineTile t = start_tile(job.scratch, p.dim_v, lanes, kMostBlockKeys);
   float* packed = t.factor + kLaneStride;
   pack_transposed(job.tile.q_rows, lanes, t.columns, p.dim_qk,
                   static_cast<float>(std::numbers::log2e), packed, kLaneStride);
@@ -44,10 +44,10 @@ void monotonic_target(const MonotonicTile& job) {
   }
   const std::int64_t first = gaussian_index(p, job.tile);
   RangedOutput out{t.acc, p.dim_v, output_by_rows(job.runs, lanes, p.dim_v)};
-  BlockCursor blocks(job.runs);
+  BlockCursor blocks(job.runs, block_keys(out.by_rows));
   for (KeyBlock block; blocks.next(block);) {
     const auto keys = static_cast<int>(block.end - block.begin);
-    std::uint64_t mask[kKeyBlock];
+    std::uint64_t mask[kMostBlockKeys];
     const BlockRanges ranges = block_ranges(job.pattern, job.tile.queries, job.runs, block, mask);
     if (!block.masked) std::fill_n(mask, keys, ~std::uint64_t{0});
     scores_in_ranges(ranges, lanes, t.columns, p.dim_qk,

@@ -19,7 +19,6 @@ class KeyShare final : public KeyPattern {
  public:
   KeyShare(const KeyPattern& base, std::int64_t part, std::int64_t parts)
       : base_(base), part_(part), parts_(parts) {}
-  int tile_queries(std::int64_t group) const override { return base_.tile_queries(group); }
   void runs(const TileQueries& tile, std::vector<KeyRun>& out) const override;
   void mask(const TileQueries& tile, int source, std::int64_t begin, std::int64_t end,
             std::uint64_t* bits) const override {

@@ -184,8 +184,6 @@ class FixedPattern final : public KeyPattern {
   FixedPattern(const Problem& p, std::int64_t stride, std::int64_t summary)
       : p_(p), stride_(stride), summary_(summary) {}
 
-  int tile_queries(std::int64_t group) const override { return lanes_for_window(stride_, group); }
-
   void runs(const TileQueries& tile, std::vector<KeyRun>& out) const override {
     const std::int64_t first = block(tile.first()), last = block(tile.last());
     const std::int64_t own = std::clamp<std::int64_t>(first * stride_, 0, length(tile));

@@ -51,7 +51,7 @@ HWY_INLINE TileBuffers lay_out(const TileJob& job) {
 /// Soft cap and bias of one block of scores.
 HWY_INLINE void shape_block(const TileJob& job, const TileBuffers& t, const LaneTerms& lanes,
                             const KeyBlock& block, const BlockRanges& ranges) {
-  float positions[kKeyBlock];
+  float positions[kMostBlockKeys];
   if (!job.terms->slopes.empty()) key_positions(job, block, positions);
   shape_in_ranges(ranges, *job.terms, lanes, job.queries.lanes, positions, t.columns, t.scores);
 }

@@ -31,7 +31,7 @@ std::int64_t stripe_keys(std::int64_t dim_qk, std::int64_t dim_v) {
 }
 
 int most_strip_tiles(const Problem& p, const KeyPattern& pattern) {
-  if (pattern.tile_queries(p.group()) != kTileQueries || tile_count(p, kTileQueries) == 1) return 1;
+  if (tile_count(p) == 1) return 1;
   if (pattern.window_keys() != KeyPattern::kAllKeys) return 1;
   const std::int64_t state =
       static_cast<std::int64_t>(tile_state_floats(p.dim_qk, p.dim_v)) * kFloatBytes;
@@ -41,8 +41,7 @@ int most_strip_tiles(const Problem& p, const KeyPattern& pattern) {
 int strip_tiles(const Problem& p, const KeyPattern& pattern, int threads) {
   const std::int64_t key_bytes = p.seq_k * kFloatBytes * (p.dim_qk + p.dim_v);
   if (key_bytes < kFarKeyBytes) return 1;
-  const std::int64_t shared =
-      p.batch * p.heads_kv * tile_count(p, kTileQueries) / (kStripsPerThread * threads);
+  const std::int64_t shared = p.batch * p.heads_kv * tile_count(p) / (kStripsPerThread * threads);
   return static_cast<int>(std::clamp<std::int64_t>(shared, 1, most_strip_tiles(p, pattern)));
 }
 

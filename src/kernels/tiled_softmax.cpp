@@ -63,7 +63,7 @@ void key_block(const TileJob& job, const TileBuffers& t, const LaneTerms* terms,
   }
   const SourceRows& source = job.sources[static_cast<std::size_t>(block.source)];
   const std::int64_t begin = block.begin;
-  std::uint64_t mask[kKeyBlock];
+  std::uint64_t mask[kMostBlockKeys];
   const BlockRanges ranges = block_ranges(*job.pattern, job.queries, *job.runs, block, mask);
   scores_in_ranges(ranges, lanes, t.columns, job.dim_qk,
                    {source.k + begin * source.k_stride, source.k_stride}, t.q, t.scores, upcoming);
@@ -127,7 +127,7 @@ class RunningTile {
     if (job.terms != nullptr && job.terms->shape_logits()) terms_.emplace(*job.terms, job.queries);
     list_runs(job);
     out_ = {t_.acc, job.dim_v, output_by_rows(*job.runs, job.queries.lanes, job.dim_v)};
-    blocks_.emplace(*job.runs);
+    blocks_.emplace(*job.runs, block_keys(out_.by_rows));
     more_ = blocks_->next(block_);
   }
   bool more() const { return more_; }

@@ -135,7 +135,6 @@ class HeadTiles {
 
  private:
   std::unique_ptr<const TiledCall> tiled_;
-  int width_;
   std::int64_t count_;
   bool reads_all_;     // Tiles read the same keys, not windows of them.
   bool longest_last_;  // A causal mask over all keys.
@@ -168,11 +167,11 @@ struct TileWork {
 };
 TileWork tiled_softmax_work(const Problem& problem, const KeyPattern& pattern, int threads);
 
-/// Queries of the tile-th tile of `width` lanes of a key-value head: lanes run over (query, head of
+/// Queries of the tile-th tile of a key-value head: lanes run over (query, head of
 /// the group), heads fastest.
-void tile_lanes(const Problem& problem, int width, std::int64_t tile, std::int64_t batch,
-                std::int64_t kv_head, TileQueries& queries);
-std::int64_t tile_count(const Problem& problem, int width);
+void tile_lanes(const Problem& problem, std::int64_t tile, std::int64_t batch, std::int64_t kv_head,
+                TileQueries& queries);
+std::int64_t tile_count(const Problem& problem);
 
 /// Calls visit(batch row, key-value head, heads) for every head whose tiles differ from those of
 /// others; `heads` counts those that it stands for.
@@ -186,14 +185,14 @@ void for_each_distinct_head(const Problem& problem, Visit visit) {
   }
 }
 
-/// Calls visit(queries, heads) for every tile of `width` lanes of every head whose tiles differ
+/// Calls visit(queries, heads) for every tile of every head whose tiles differ
 /// from those of others, as for_each_distinct_head().
 template <class Visit>
-void for_each_distinct_tile(const Problem& problem, int width, Visit visit) {
+void for_each_distinct_tile(const Problem& problem, Visit visit) {
   for_each_distinct_head(problem, [&](std::int64_t b, std::int64_t head, double heads) {
-    for (std::int64_t tile = 0; tile < tile_count(problem, width); ++tile) {
+    for (std::int64_t tile = 0; tile < tile_count(problem); ++tile) {
       TileQueries queries;
-      tile_lanes(problem, width, tile, b, head, queries);
+      tile_lanes(problem, tile, b, head, queries);
       visit(queries, heads);
     }
   });

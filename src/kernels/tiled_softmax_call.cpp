@@ -34,7 +34,7 @@ std::size_t tile_state_floats(std::int64_t dim_qk, std::int64_t dim_v) {
 }
 
 std::size_t tile_scratch_floats(std::int64_t dim_qk, std::int64_t dim_v) {
-  return tile_state_floats(dim_qk, dim_v) + std::size_t{kKeyBlock} * kTileQueries;
+  return tile_state_floats(dim_qk, dim_v) + std::size_t{kMostBlockKeys} * kTileQueries;
 }
 
 namespace {
@@ -61,16 +61,16 @@ std::size_t tiled_softmax_workspace_bytes(const Problem& problem, const KeyPatte
   return bytes;
 }
 
-std::int64_t tile_count(const Problem& problem, int width) {
-  return (problem.seq_q * problem.group() + width - 1) / width;
+std::int64_t tile_count(const Problem& problem) {
+  return (problem.seq_q * problem.group() + kTileQueries - 1) / kTileQueries;
 }
 
-void tile_lanes(const Problem& problem, int width, std::int64_t tile, std::int64_t batch,
-                std::int64_t kv_head, TileQueries& queries) {
-  const std::int64_t begin = tile * width;
+void tile_lanes(const Problem& problem, std::int64_t tile, std::int64_t batch, std::int64_t kv_head,
+                TileQueries& queries) {
+  const std::int64_t begin = tile * kTileQueries;
   const auto in_order = [](std::int64_t n) { return PlacedQuery{n, n}; };
-  place_lanes(problem, {batch, kv_head}, begin,
-              lanes_until(begin, problem.seq_q * problem.group(), width), in_order, queries);
+  place_lanes(problem, {batch, kv_head}, begin, lanes_until(begin, problem.seq_q * problem.group()),
+              in_order, queries);
 }
 
 /// A call with what its problem adds to it.
@@ -95,11 +95,11 @@ struct TiledRun {
 };
 
 /// A tile of one (batch row, key-value head) with its rows and sources filled in.
-void fill_job(const TiledCall& tiled, int width, std::int64_t b, std::int64_t head,
-              std::int64_t tile, TileJob& job, SourceRows* sources) {
+void fill_job(const TiledCall& tiled, std::int64_t b, std::int64_t head, std::int64_t tile,
+              TileJob& job, SourceRows* sources) {
   const TiledSoftmaxCall& call = tiled.call;
   const Problem& p = call.problem;
-  tile_lanes(p, width, tile, b, head, job.queries);
+  tile_lanes(p, tile, b, head, job.queries);
   for (int lane = 0; lane < job.queries.lanes; ++lane) {
     const std::int64_t h = job.queries.head[lane], i = job.queries.query[lane];
     job.q_rows[lane] = call.q.row(b, h, i);
@@ -137,7 +137,7 @@ void run_split(TiledRun& run, std::int64_t parts, float* rows, SoftmaxState* sta
     SourceRows sources[kMaxSources];
     std::vector<KeyRun> runs;
     TileJob job;
-    fill_job(run.tiled, kTileQueries, head / p.heads_kv, head % p.heads_kv, 0, job, sources);
+    fill_job(run.tiled, head / p.heads_kv, head % p.heads_kv, 0, job, sources);
     for (std::int64_t lane = 0; lane < lanes; ++lane) {
       job.out_rows[lane] = rows + row_at(head, part, lane) * p.dim_v;
       job.states[lane] = states + row_at(head, part, lane);
@@ -154,7 +154,7 @@ void run_split(TiledRun& run, std::int64_t parts, float* rows, SoftmaxState* sta
   executor.parallel_for(p.batch * p.heads_kv, [&](std::int64_t head, int) {
     const std::int64_t b = head / p.heads_kv;
     TileQueries queries;
-    tile_lanes(p, kTileQueries, 0, b, head % p.heads_kv, queries);
+    tile_lanes(p, 0, b, head % p.heads_kv, queries);
     for (int lane = 0; lane < queries.lanes; ++lane) {
       const std::int64_t h = queries.head[lane], i = queries.query[lane];
       SoftmaxState* total =
@@ -170,15 +170,15 @@ void run_split(TiledRun& run, std::int64_t parts, float* rows, SoftmaxState* sta
 /// under a causal mask from the last on, which are the longest.
 void run_strips(const TiledRun& run, int tiles, Executor& executor) {
   const Problem& p = run.tiled.call.problem;
-  const std::int64_t count = tile_count(p, kTileQueries), strips = (count + tiles - 1) / tiles;
+  const std::int64_t count = tile_count(p), strips = (count + tiles - 1) / tiles;
   const auto fill = [&](std::int64_t index, TileStrip& strip) {
     const std::int64_t head = index / strips, at = index % strips;
     const std::int64_t first = (p.causal ? strips - 1 - at : at) * tiles;
     strip.count = static_cast<int>(std::min<std::int64_t>(tiles, count - first));
     // The last first: it may have few lanes.
     for (int i = 0; i < strip.count; ++i) {
-      fill_job(run.tiled, kTileQueries, head / p.heads_kv, head % p.heads_kv,
-               first + strip.count - 1 - i, strip.jobs[i], strip.sources);
+      fill_job(run.tiled, head / p.heads_kv, head % p.heads_kv, first + strip.count - 1 - i,
+               strip.jobs[i], strip.sources);
     }
   };
   PerThread<StripSequence> sequences(executor.threads(), [&](int slot) {
@@ -234,8 +234,7 @@ void tiled_softmax(const TiledSoftmaxCall& call, Workspace& workspace, Executor&
 
 HeadTiles::HeadTiles(const TiledSoftmaxCall& call)
     : tiled_(std::make_unique<TiledCall>(call)),
-      width_(call.pattern.tile_queries(call.problem.group())),
-      count_(tile_count(call.problem, width_)),
+      count_(tile_count(call.problem)),
       reads_all_(call.pattern.window_keys() == KeyPattern::kAllKeys),
       longest_last_(reads_all_ && call.problem.causal) {}
 
@@ -245,8 +244,8 @@ void HeadTiles::run(const HeadPiece& piece, bool look_ahead, TileSequence& seque
   const std::int64_t heads_kv = tiled_->call.problem.heads_kv;
   const auto fill = [&](std::int64_t index, TileJob& job, SourceRows* sources) {
     const std::int64_t head = index / count_, at = index % count_;
-    fill_job(*tiled_, width_, head / heads_kv, head % heads_kv,
-             longest_last_ ? count_ - 1 - at : at, job, sources);
+    fill_job(*tiled_, head / heads_kv, head % heads_kv, longest_last_ ? count_ - 1 - at : at, job,
+             sources);
     job.first_of_head = reads_all_ && look_ahead && at == 0;
   };
   const std::int64_t next = look_ahead && piece.next ? piece.next->head * count_ + piece.next->index
@@ -281,7 +280,7 @@ TileWork wide_tile_work(const TileQueries& queries, const KeyPattern& pattern,
   pattern.runs(queries, runs);
   const int lanes = queries.lanes;
   const bool by_rows = output_by_rows(runs, lanes, dim_v);
-  BlockCursor blocks(runs);
+  BlockCursor blocks(runs, block_keys(by_rows));
   for (KeyBlock block;;) {
     const BlockCount whole = blocks.skip_unmasked();
     const auto pairs_of_whole = static_cast<double>(whole.keys * lanes);
@@ -289,7 +288,7 @@ TileWork wide_tile_work(const TileQueries& queries, const KeyPattern& pattern,
     work.value_pairs += pairs_of_whole;
     work.exps += pairs_of_whole + static_cast<double>(whole.blocks * lanes);
     if (!blocks.next(block)) return work;
-    std::uint64_t mask[kKeyBlock];
+    std::uint64_t mask[kMostBlockKeys];
     const BlockPairs pairs =
         block_pairs(block_ranges(pattern, queries, runs, block, mask), lanes, by_rows);
     work.pairs += static_cast<double>(pairs.scores);
@@ -304,8 +303,7 @@ TileWork tiled_softmax_work(const Problem& problem, const KeyPattern& base, int 
   TileWork total;
   std::vector<KeyRun> runs;
   const std::int64_t parts = key_splits(problem, threads);
-  const int width = parts > 1 ? kTileQueries : pattern.tile_queries(problem.group());
-  for_each_distinct_tile(problem, width, [&](const TileQueries& queries, double heads) {
+  for_each_distinct_tile(problem, [&](const TileQueries& queries, double heads) {
     for (std::int64_t part = 0; part < parts; ++part) {
       total.add(tile_work(queries, KeyShare(pattern, part, parts), runs, problem.dim_v), heads);
     }

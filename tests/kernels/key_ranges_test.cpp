@@ -73,17 +73,20 @@ void expect_ranges_of(const KeyPattern& pattern, std::int64_t first, int lanes, 
     tile.position[lane] = first + (repeated ? lane / 3 : lane);
   std::vector<KeyRun> runs;
   pattern.runs(tile, runs);
-  BlockCursor blocks(runs);
-  for (KeyBlock block; blocks.next(block);) {
-    if (!block.masked) continue;
-    std::vector<std::uint64_t> mask(static_cast<std::size_t>(block.end - block.begin));
-    std::uint64_t words[kKeyBlock];
-    const BlockRanges ranges = block_ranges(pattern, tile, runs, block, words);
-    block_mask(pattern, tile, runs, block, mask.data());
-    EXPECT_TRUE(std::equal(mask.begin(), mask.end(), words));
-    expect_searched(ranges, mask, lanes);
-    BlockRanges own;
-    EXPECT_EQ(pattern.ranges(tile, block.source, block.begin, block.end, own), !repeated);
+  for (const int most_keys : {kKeyBlock, kMostBlockKeys}) {
+    BlockCursor blocks(runs, most_keys);
+    for (KeyBlock block; blocks.next(block);) {
+      EXPECT_LE(block.end - block.begin, most_keys);
+      if (!block.masked) continue;
+      std::vector<std::uint64_t> mask(static_cast<std::size_t>(block.end - block.begin));
+      std::uint64_t words[kMostBlockKeys];
+      const BlockRanges ranges = block_ranges(pattern, tile, runs, block, words);
+      block_mask(pattern, tile, runs, block, mask.data());
+      EXPECT_TRUE(std::equal(mask.begin(), mask.end(), words));
+      expect_searched(ranges, mask, lanes);
+      BlockRanges own;
+      EXPECT_EQ(pattern.ranges(tile, block.source, block.begin, block.end, own), !repeated);
+    }
   }
 }
 

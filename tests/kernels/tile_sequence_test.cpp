@@ -38,7 +38,7 @@ class TileSequenceTest : public ::testing::Test {
 
   void fill(std::int64_t tile, TileJob& job, SourceRows* sources) {
     ++fills_;
-    tile_lanes(problem_, kTileQueries, tile, 0, 0, job.queries);
+    tile_lanes(problem_, tile, 0, 0, job.queries);
     for (int lane = 0; lane < job.queries.lanes; ++lane) {
       job.q_rows[lane] = q_.data() + job.queries.query[lane] * kDim;
       job.out_rows[lane] = out_.data() + job.queries.query[lane] * kDim;

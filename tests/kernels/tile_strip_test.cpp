@@ -34,7 +34,7 @@ class TileStripTest : public ::testing::Test {
   }
 
   void fill(std::int64_t tile, const KeyPattern& pattern, TileJob& job, SourceRows* sources) {
-    tile_lanes(problem_, kTileQueries, tile, 0, 0, job.queries);
+    tile_lanes(problem_, tile, 0, 0, job.queries);
     for (int lane = 0; lane < job.queries.lanes; ++lane) {
       const std::int64_t row = job.queries.head[lane] * problem_.seq_q + job.queries.query[lane];
       job.q_rows[lane] = q_.data() + row * problem_.dim_qk;
@@ -54,7 +54,7 @@ class TileStripTest : public ::testing::Test {
                                 {});
     std::fill(out_.begin(), out_.end(), NAN);
     FloatBuffer scratch(strip_scratch_floats(problem_, tiles));
-    const std::int64_t count = tile_count(problem_, kTileQueries);
+    const std::int64_t count = tile_count(problem_);
     const std::int64_t strips = (count + tiles - 1) / tiles;
     StripSequence sequence(scratch.data());
     const auto fill_strip = [&](std::int64_t index, TileStrip& strip) {
