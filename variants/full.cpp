@@ -52,7 +52,7 @@ class Full final : public SoftmaxVariant {
   }
 
   Cost cost(const Problem& p, const ParamValues&, int threads) const override {
-    const kernels::TileWork work = kernels::materialised_softmax_work(p);
+    const kernels::TileWork work = kernels::materialised_softmax_work(p, threads);
     Cost cost;
     cost.performed_flops = work.flops(p.dim_qk, p.dim_v);
     cost.exp_count = work.exps_with(kernels::LogitTerms(p));

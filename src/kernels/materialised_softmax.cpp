@@ -140,10 +140,16 @@ namespace {
 
 HWY_EXPORT(run_materialised_entry);
 
-/// The problem as its engine sees it: every query head has keys and values of its own.
-Problem ungrouped(const Problem& p) {
+/// The problem as its engine sees it: every query head has keys and values of its own, except that
+/// the heads of a group are lanes of one panel, and read keys and values together, as far as they
+/// fit into it and leave every thread some.
+Problem in_panels(const Problem& p, int threads) {
   Problem each = p;
-  each.heads_kv = p.heads_q;
+  const auto shared = [&] {
+    return p.heads_q % each.heads_kv == 0 && p.seq_q * each.group() <= kTileQueries &&
+           p.batch * each.heads_kv >= threads;
+  };
+  while (each.heads_kv < p.heads_q && !shared()) each.heads_kv += p.heads_kv;
   return each;
 }
 
@@ -153,27 +159,29 @@ std::int64_t panel_floats(std::int64_t keys, std::int64_t lanes) {
 }
 
 std::size_t matrix_floats(const Problem& p) {
-  const std::int64_t whole = p.seq_q / kTileQueries, left = p.seq_q % kTileQueries;
+  const std::int64_t lanes = p.seq_q * p.group();
+  const std::int64_t whole = lanes / kTileQueries, left = lanes % kTileQueries;
   return static_cast<std::size_t>(whole * panel_floats(p.seq_k, kTileQueries) +
                                   panel_floats(p.seq_k, left));
 }
 
 /// As many as threads, or all there are.
 std::int64_t heads_in_flight(const Problem& p, int threads) {
-  return std::min<std::int64_t>(p.batch * p.heads_q, threads);
+  return std::min<std::int64_t>(p.batch * p.heads_kv, threads);
 }
 
 }  // namespace
 
-std::size_t materialised_softmax_workspace_bytes(const Problem& p, int threads) {
+std::size_t materialised_softmax_workspace_bytes(const Problem& grouped, int threads) {
+  const Problem p = in_panels(grouped, threads);
   return static_cast<std::size_t>(heads_in_flight(p, threads)) *
              workspace_take_bytes(matrix_floats(p)) +
          static_cast<std::size_t>(threads) *
              workspace_take_bytes(tile_state_floats(p.dim_qk, p.dim_v));
 }
 
-TileWork materialised_softmax_work(const Problem& grouped) {
-  const Problem p = ungrouped(grouped);
+TileWork materialised_softmax_work(const Problem& grouped, int threads) {
+  const Problem p = in_panels(grouped, threads);
   const WindowPattern base = base_pattern(p);
   const ProblemPattern pattern(p, base);
   TileWork work;
@@ -192,7 +200,7 @@ TileWork materialised_softmax_work(const Problem& grouped) {
 void materialised_softmax(const Problem& grouped, double scale, const LogitTerms& terms,
                           const Inputs& inputs, TensorView output, Workspace& workspace,
                           Executor& executor) {
-  const Problem p = ungrouped(grouped);
+  const Problem p = in_panels(grouped, executor.threads());
   const std::int64_t matrices = heads_in_flight(p, executor.threads());
   std::vector<float*> matrix;
   for (std::int64_t m = 0; m < matrices; ++m) matrix.push_back(workspace.take(matrix_floats(p)));
@@ -204,14 +212,15 @@ void materialised_softmax(const Problem& grouped, double scale, const LogitTerms
   const auto modifier = make_score_modifier(p);
   const TileCall call{p, inputs.q, output, nullptr, terms.if_any(), modifier.get()};
   const auto in_order = [](std::int64_t n) { return PlacedQuery{n, n}; };
-  const std::int64_t heads = p.batch * p.heads_q, panels = tile_count(p);
+  const std::int64_t heads = p.batch * p.heads_kv, panels = tile_count(p);
+  const std::int64_t per_kv_head = p.heads_kv / grouped.heads_kv;
   share_heads<1>(heads, {panels}, executor, [&](const HeadPiece& piece, int slot) {
-    const HeadIndex at{piece.head / p.heads_q, piece.head % p.heads_q};
-    const std::int64_t kv = at.head / grouped.group(), begin = piece.index * kTileQueries;
+    const HeadIndex at{piece.head / p.heads_kv, piece.head % p.heads_kv};
+    const std::int64_t kv = at.head / per_kv_head, begin = piece.index * kTileQueries;
     const SourceRows source{inputs.k.row(at.batch, kv, 0), inputs.k.stride[2],
                             inputs.v.row(at.batch, kv, 0), inputs.v.stride[2]};
     TileJob job;
-    fill_job(call, at, begin, lanes_until(begin, p.seq_q), in_order, job);
+    fill_job(call, at, begin, lanes_until(begin, p.seq_q * p.group()), in_order, job);
     job.scale = scale;
     job.sources = {&source, 1};
     job.pattern = &*pattern;

@@ -22,7 +22,7 @@ namespace attnbench::kernels {
 /// Softmax attention under the problem's masks. Blocks of 64 queries and keys in which no pair is
 /// allowed are not computed. `terms` and the mask's values are applied to the score matrix in
 /// place. The workspace holds one Nq x Nk matrix per head in flight, and a tile's queries and
-/// outputs per thread.
+/// outputs per thread. Few queries of several heads that share their keys are one panel.
 void materialised_softmax(const Problem& problem, double scale, const LogitTerms& terms,
                           const Inputs& inputs, TensorView output, Workspace& workspace,
                           Executor& executor);
@@ -31,6 +31,6 @@ std::size_t materialised_softmax_workspace_bytes(const Problem& problem, int thr
 
 /// What is executed: exponentials are one per computed pair, and one per row with a sink or of a
 /// panel of few queries.
-TileWork materialised_softmax_work(const Problem& problem);
+TileWork materialised_softmax_work(const Problem& problem, int threads);
 
 }  // namespace attnbench::kernels
