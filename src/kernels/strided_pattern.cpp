@@ -94,17 +94,17 @@ struct ClassIndex {
 /// What computing a class begins with: its keys and values, a stride apart, and its first tile.
 void add_class(const ResidueCall& call, const ClassIndex& index, Upcoming& upcoming) {
   const Problem& p = call.tiles.problem;
-  const auto& [at, r] = index;
-  const ResidueClass c = residue_class(p, call.stride, r);
+  const HeadIndex& at = index.at;
+  const ResidueClass c = residue_class(p, call.stride, index.residue);
   if (c.queries == 0) return;
   const auto add = [&](const auto& rows, std::int64_t head, std::int64_t first, std::int64_t count,
                        std::int64_t numbers) {
     upcoming.add_rows(rows.row(at.batch, head, first), call.stride * rows.stride[2], count,
                       numbers);
   };
-  const std::int64_t keys = class_keys(p.key_length(at.batch), call.stride, r);
-  add(call.inputs.k, at.head, r, keys, p.dim_qk);
-  add(call.inputs.v, at.head, r, keys, p.dim_v);
+  const std::int64_t keys = class_keys(p.key_length(at.batch), call.stride, index.residue);
+  add(call.inputs.k, at.head, index.residue, keys, p.dim_qk);
+  add(call.inputs.v, at.head, index.residue, keys, p.dim_v);
   const std::int64_t queries = std::min<std::int64_t>(c.queries, kTileQueries / p.group());
   for (std::int64_t h = at.head * p.group(); h < (at.head + 1) * p.group(); ++h) {
     add(call.tiles.q, h, c.first_query, queries, p.dim_qk);
