@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
@@ -35,6 +36,7 @@ class Upcoming {
     spans_.clear();
     span_ = 0;
     lines_ = 0;
+    all_due_after_ = 1;
     per_work_ = 0;
     due_ = 0;
   }
@@ -72,24 +74,17 @@ class Upcoming {
   /// reckoned with as was done the time before.
   void spread_over(double work) {
     planned_work_ = std::max(work, 1.0);
-    per_work_ = static_cast<std::int64_t>(static_cast<double>(lines_ << kPointBits) /
-                                          (planned_work_ * share_ * kDoneAt)) +
-                1;
+    all_due_after_ = static_cast<std::int64_t>(std::ceil(planned_work_ * share_ * kDoneAt));
+    per_work_ = (lines_ << kPointBits) / all_due_after_ + 1;
   }
 
   /// The lines to ask for during so much `work`, at most `most` of them; those that are due beyond
   /// that, or do not follow the first, come with the next call.
   LinesAhead take(std::int64_t work, std::int64_t most) {
-    done_work_ += work;
-    due_ += per_work_ * work;
-    return next(std::min(due_ >> kPointBits, most));
+    return next(std::min(due_with(work), most));
   }
   /// Asks for the lines of so much work at once.
-  void step(std::int64_t work) {
-    done_work_ += work;
-    due_ += per_work_ * work;
-    ask(due_ >> kPointBits);
-  }
+  void step(std::int64_t work) { ask(due_with(work)); }
   /// Asks for all that is left at once.
   void rest() { ask(lines_); }
 
@@ -130,8 +125,16 @@ class Upcoming {
     span.next_row += span.stride_bytes;
     return lines;
   }
+  /// Lines that are due when so much more work is done.
+  std::int64_t due_with(std::int64_t work) {
+    done_work_ += work;
+    if (span_ == spans_.size()) return 0;
+    // The product of more work might overflow.
+    due_ = work < all_due_after_ ? due_ + per_work_ * work : lines_ << kPointBits;
+    return due_ >> kPointBits;
+  }
   LinesAhead next(std::int64_t most) {
-    if (most <= 0 || span_ == spans_.size()) return {};
+    if (most <= 0) return {};
     const LinesAhead lines = take_off(most);
     due_ -= lines.count << kPointBits;
     return lines;
@@ -149,8 +152,9 @@ class Upcoming {
   std::vector<Span> spans_;
   std::size_t span_ = 0;
   std::int64_t lines_ = 0;
-  std::int64_t per_work_ = 0;  // Lines, in units of 2^-kPointBits, as
-  std::int64_t due_ = 0;       // those that are due.
+  std::int64_t all_due_after_ = 1;  // So much work.
+  std::int64_t per_work_ = 0;       // Lines, in units of 2^-kPointBits, as
+  std::int64_t due_ = 0;            // those that are due.
   double planned_work_ = 0;
   std::int64_t done_work_ = 0;
   double share_ = 1;  // Of the planned work, that was done the last time.

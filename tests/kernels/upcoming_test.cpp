@@ -100,14 +100,23 @@ TEST_F(UpcomingTest, ReckonsWithTheShareOfTheWorkThatWasDoneBefore) {
   EXPECT_EQ(taken(4, 100, 64), from_to(0, 50));
 }
 
+/// A plan for a tile without keys, and then the work of large ones.
+TEST_F(UpcomingTest, MoreWorkThanWasPlannedDoesNotOverflow) {
+  add(0, 300);
+  upcoming_.spread_over(0);
+  constexpr std::int64_t kWork = std::int64_t{1} << 24;
+  EXPECT_EQ(taken(3, kWork, 100), from_to(0, 300));
+  EXPECT_TRUE(taken(100000, kWork, 100).empty());
+}
+
 TEST_F(UpcomingTest, StepsAndTheRestLeaveNothingTwice) {
   add(0, 40);
   add(100, 40);
-  upcoming_.spread_over(8);
-  upcoming_.step(4);  // 50 of 80, from both spans.
-  EXPECT_EQ(taken(1, 1, 64), from_to(110, 122));
+  upcoming_.spread_over(800);
+  upcoming_.step(400);  // 50 of 80, from both spans.
+  EXPECT_EQ(taken(1, 100, 64), from_to(110, 122));
   upcoming_.rest();
-  EXPECT_TRUE(taken(10, 8, 64).empty());
+  EXPECT_TRUE(taken(10, 800, 64).empty());
 }
 
 }  // namespace
