@@ -130,8 +130,7 @@ class BlockPlan final : public Plan {
       const HeadIndex at{index / tiles / p.heads_kv, index / tiles % p.heads_kv};
       const BlockTile& tile = tiles_[static_cast<std::size_t>(index % tiles)];
       fill_job(call, at, tile.begin, tile.lanes, place, job);
-      sources[0] = {inputs.k.row(at.batch, at.head, 0), inputs.k.stride[2],
-                    inputs.v.row(at.batch, at.head, 0), inputs.v.stride[2]};
+      sources[0] = source_rows(inputs, at);
       job.sources = {sources, 1};
       job.pattern = &*masked_;
     };

@@ -187,17 +187,12 @@ void GlobalWindowPlan::gather_globals(const Call& call, const HeadIndex& at) con
   }
 }
 
-SourceRows rows_of(const Inputs& inputs, const HeadIndex& at) {
-  return {inputs.k.row(at.batch, at.head, 0), inputs.k.stride[2],
-          inputs.v.row(at.batch, at.head, 0), inputs.v.stride[2]};
-}
-
 void GlobalWindowPlan::run_globals(Call& call, const HeadIndex& at, std::int64_t lane,
                                    int slot) const {
   const std::int64_t lanes = static_cast<std::int64_t>(schedule_.globals.size()) * problem_.group();
   TileJob job;
   fill_job(call.tiles, at, lane, lanes_until(lane, lanes), placer(schedule_.globals), job);
-  const SourceRows source[] = {rows_of(call.inputs, at)};
+  const SourceRows source[] = {source_rows(call.inputs, at)};
   job.sources = source;
   job.pattern = &*base_;
   call.scratch.lend(slot, job);
@@ -233,7 +228,7 @@ void GlobalWindowPlan::run_windows(Call& call, Executor& executor) const {
     const ClassTask& task = schedule_.tasks[static_cast<std::size_t>(index % tasks)];
     fill_job(call.tiles, at, task.begin, static_cast<int>(task.end - task.begin),
              placer(schedule_.classes[0]), job);
-    sources[0] = rows_of(call.inputs, at);
+    sources[0] = source_rows(call.inputs, at);
     sources[1] = global_rows(call, at);
     job.sources = {sources, 2};
     job.pattern = &*patterns[static_cast<std::size_t>(at.batch)]->masked;

@@ -216,9 +216,8 @@ void materialised_softmax(const Problem& grouped, double scale, const LogitTerms
   const std::int64_t per_kv_head = p.heads_kv / grouped.heads_kv;
   share_heads<1>(heads, {panels}, executor, [&](const HeadPiece& piece, int slot) {
     const HeadIndex at{piece.head / p.heads_kv, piece.head % p.heads_kv};
-    const std::int64_t kv = at.head / per_kv_head, begin = piece.index * kTileQueries;
-    const SourceRows source{inputs.k.row(at.batch, kv, 0), inputs.k.stride[2],
-                            inputs.v.row(at.batch, kv, 0), inputs.v.stride[2]};
+    const std::int64_t begin = piece.index * kTileQueries;
+    const SourceRows source = source_rows(inputs, {at.batch, at.head / per_kv_head});
     TileJob job;
     fill_job(call, at, begin, lanes_until(begin, p.seq_q * p.group()), in_order, job);
     job.scale = scale;

@@ -83,6 +83,12 @@ void fill_job(const TileCall& call, const HeadIndex& at, std::int64_t begin, int
   job.modifier = call.modifier;
 }
 
+/// The keys and values of a head where they are.
+inline SourceRows source_rows(const Inputs& inputs, const HeadIndex& at) {
+  return {inputs.k.row(at.batch, at.head, 0), inputs.k.stride[2],
+          inputs.v.row(at.batch, at.head, 0), inputs.v.stride[2]};
+}
+
 /// One tile's scratch for every thread, and its runs.
 class TileScratch {
  public:

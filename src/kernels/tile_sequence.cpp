@@ -40,9 +40,7 @@ bool windows_stay_near(const Problem& p, const KeyPattern& pattern) {
 }
 
 double product_work(const std::vector<KeyRun>& runs, std::int64_t lanes, std::int64_t numbers) {
-  std::int64_t keys = 0;
-  for (const KeyRun& run : runs) keys += run.end - run.begin;
-  return static_cast<double>(keys) * static_cast<double>(lanes * numbers);
+  return static_cast<double>(BlockCursor::count(runs).keys * lanes) * static_cast<double>(numbers);
 }
 
 void add_new_rows(const TileJob& now, const TileJob& next, Upcoming& upcoming) {

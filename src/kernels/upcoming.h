@@ -21,7 +21,7 @@ struct LinesAhead {
 };
 
 /// Lines of memory to fetch, and how far that has got. Lines that are asked for in a bunch are not
-/// all fetched (AMD Zen 5 drops half of 16 requests to its second-level cache that follow each
+/// all fetched (AMD Zen 5 drops a third of 16 requests to its second-level cache that follow each
 /// other at once) or make what is needed now wait (Intel), so matrix products ask for one in each
 /// step of their register tiles, and for as many in all as their part of the work.
 class Upcoming {
@@ -69,9 +69,9 @@ class Upcoming {
   }
   /// Lines added.
   std::int64_t lines() const { return lines_; }
-  /// Divides what was added over so much work, in multiply-adds of the products that are to ask for
-  /// it. It may be more than will be done, as where some of it is masked: then as much of it is
-  /// reckoned with as was done the time before.
+  /// Divides what was added over so much work: multiply-adds of the products that are to ask for
+  /// it, or another unit of the caller's. It may be more than will be done, as where some of it is
+  /// masked: then as much of it is reckoned with as was done the time before.
   void spread_over(double work) {
     planned_work_ = std::max(work, 1.0);
     all_due_after_ = static_cast<std::int64_t>(std::ceil(planned_work_ * share_ * kDoneAt));
