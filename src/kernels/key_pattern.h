@@ -15,6 +15,8 @@ constexpr int kTileQueries = 64;  ///< Lanes of a tile; one bit each in a mask w
 constexpr int kKeyBlock = 64;
 /// Keys of a step of tiles that keep their outputs by rows (key_ranges.h).
 constexpr int kMostBlockKeys = 128;
+/// Keys of a query that are few (quad_tile.h).
+constexpr std::int64_t kFewKeysOfQuery = 32;
 
 /// The queries of one tile. Lanes are ordered by position; with grouped heads several lanes share
 /// one position.
@@ -44,6 +46,8 @@ class KeyPattern {
   /// neighbouring tiles then read different keys. Without that, kAllKeys.
   static constexpr std::int64_t kAllKeys = std::numeric_limits<std::int64_t>::max();
   virtual std::int64_t window_keys() const { return kAllKeys; }
+  /// Whether no query reads more than kFewKeysOfQuery keys, and neighbours read nearly the same.
+  virtual bool few_keys() const { return false; }
   /// Appends the runs that this tile visits; together they cover every allowed (lane, key) once.
   virtual void runs(const TileQueries& tile, std::vector<KeyRun>& out) const = 0;
   /// For keys of visited runs: bit `lane` of bits[j - begin] says whether the lane may read key j.
@@ -120,6 +124,7 @@ class WindowPattern final : public KeyPattern {
   std::int64_t window_keys() const override {
     return left_ == kUnlimited || right_ == kUnlimited ? kAllKeys : left_ + right_ + 1;
   }
+  bool few_keys() const override { return window_keys() <= kFewKeysOfQuery; }
   /// `key_lengths` is empty (all `keys` count) or has one entry per batch row.
   WindowPattern(std::int64_t left, std::int64_t right, std::int64_t diagonal, std::int64_t keys,
                 std::vector<std::int64_t> key_lengths)

@@ -21,8 +21,9 @@ constexpr std::int64_t kFewKeys = 256;
 
 }  // namespace
 
-BlockRanges block_ranges(const std::uint64_t* mask, int keys, int lanes) {
+BlockRanges block_ranges(const std::uint64_t* mask, int keys, int lanes, TileParts parts) {
   BlockRanges ranges;
+  ranges.parts = parts;
   for_each_part(ranges, lanes, [&](int first, int last) {
     const KeySpan all{0, keys};
     return mask == nullptr ? all : range_of(mask, all, lane_range(first, last + 1));
@@ -32,13 +33,14 @@ BlockRanges block_ranges(const std::uint64_t* mask, int keys, int lanes) {
 
 BlockRanges block_ranges(const KeyPattern& pattern, const TileQueries& tile,
                          const std::vector<KeyRun>& runs, const KeyBlock& block,
-                         std::uint64_t* mask) {
+                         std::uint64_t* mask, TileParts parts) {
   const auto keys = static_cast<int>(block.end - block.begin);
-  if (!block.masked) return block_ranges(nullptr, keys, tile.lanes);
+  if (!block.masked) return block_ranges(nullptr, keys, tile.lanes, parts);
   block_mask(pattern, tile, runs, block, mask);
   BlockRanges ranges;
+  ranges.parts = parts;
   if (pattern.ranges(tile, block.source, block.begin, block.end, ranges)) return ranges;
-  return block_ranges(mask, keys, tile.lanes);
+  return block_ranges(mask, keys, tile.lanes, parts);
 }
 
 RangeCuts::RangeCuts(const BlockRanges& ranges) {
@@ -60,6 +62,15 @@ void RangeCuts::add(int key) {
 
 BlockPairs block_pairs(const BlockRanges& ranges, int lanes, bool by_rows) {
   BlockPairs pairs;
+  if (ranges.parts == TileParts::quads) {
+    for (int lane = 0; lane < lanes; lane += kQuadLanes) {
+      pairs.scores +=
+          std::int64_t{ranges.quad[lane / kQuadLanes].keys()} * std::min(kQuadLanes, lanes - lane);
+    }
+    pairs.values = pairs.scores;
+    pairs.exps = pairs.scores + lanes;
+    return pairs;
+  }
   for (int c = 0; c < kRangeColumns; ++c) {
     const int here = range_column_lanes(c, lanes);
     const int keys = ranges.column[c].keys();
@@ -74,6 +85,15 @@ BlockPairs block_pairs(const BlockRanges& ranges, int lanes, bool by_rows) {
     pairs.values += std::int64_t{ranges.group[g].keys()} * row_group_lanes(g, lanes);
   }
   return pairs;
+}
+
+bool reads_in_quads(const KeyPattern& pattern, const std::vector<KeyRun>& runs,
+                    std::int64_t dim_v) {
+  if (!pattern.few_keys() || dim_v % kRowMultiple != 0 || runs.empty()) return false;
+  for (std::size_t r = 1; r < runs.size(); ++r) {
+    if (runs[r].source != runs[0].source || runs[r].begin != runs[r - 1].end) return false;
+  }
+  return runs.back().end - runs.front().begin <= kMostBlockKeys;
 }
 
 bool output_by_rows(const std::vector<KeyRun>& runs, int lanes, std::int64_t dim_v) {

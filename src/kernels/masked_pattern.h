@@ -33,6 +33,7 @@ class MaskedPattern final : public KeyPattern {
   void runs(const TileQueries& tile, std::vector<KeyRun>& out) const override;
   void mask(const TileQueries& tile, int source, std::int64_t begin, std::int64_t end,
             std::uint64_t* bits) const override;
+  bool few_keys() const override { return base_.few_keys(); }
   bool in_place(int source) const override { return base_.in_place(source); }
   std::int64_t key(int source, std::int64_t at) const override { return base_.key(source, at); }
 

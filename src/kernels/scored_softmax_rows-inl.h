@@ -12,23 +12,12 @@
 
 #include <cstddef>
 
+#include "kernels/block_sums-inl.h"
+
 HWY_BEFORE_NAMESPACE();
 namespace attnbench::kernels {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
-
-#if HWY_TARGET != HWY_SCALAR
-/// Adds the 128-bit blocks of a vector.
-template <class D, class V>
-HWY_INLINE auto sum_of_blocks(D d, V v) {
-  if constexpr (hn::MaxLanes(d) > 4) {
-    const hn::Half<D> half;
-    return sum_of_blocks(half, hn::Add(hn::LowerHalf(half, v), hn::UpperHalf(half, v)));
-  } else {
-    return v;
-  }
-}
-#endif
 
 /// to[i] = scale * sum of the lanes of v[i].
 template <class D, class V>
@@ -36,16 +25,8 @@ HWY_INLINE void store_four_sums(D d, const V (&v)[4], float scale, float* to) {
 #if HWY_TARGET == HWY_SCALAR
   for (int i = 0; i < 4; ++i) to[i] = scale * hn::GetLane(hn::SumOfLanes(d, v[i]));
 #else
-  // Within each block: sums of even and of odd pairs side by side, then both.
-  const hn::RepartitionToWide<D> wide;
   const hn::FixedTag<float, 4> d4;
-  const auto low = hn::BitCast(
-      wide, hn::Add(hn::InterleaveLower(d, v[0], v[1]), hn::InterleaveUpper(d, v[0], v[1])));
-  const auto high = hn::BitCast(
-      wide, hn::Add(hn::InterleaveLower(d, v[2], v[3]), hn::InterleaveUpper(d, v[2], v[3])));
-  const V sums = hn::Add(hn::BitCast(d, hn::InterleaveLower(wide, low, high)),
-                         hn::BitCast(d, hn::InterleaveUpper(wide, low, high)));
-  hn::StoreU(hn::Mul(sum_of_blocks(d, sums), hn::Set(d4, scale)), d4, to);
+  hn::StoreU(hn::Mul(sum_of_blocks(d, four_block_sums(d, v)), hn::Set(d4, scale)), d4, to);
 #endif
 }
 

@@ -73,6 +73,9 @@ class TileTerms {
       mask_row(shaping_.mask->bits(row.batch, row.head, row.query), begin, keys, logits);
   }
 
+  /// Whether shape_lane() changes anything beside what the pattern masks.
+  bool shapes() const { return lanes_.has_value() || shaping_.modifier != nullptr; }
+
   /// A lane's sink, a logit in base 2; -infinity without one.
   float sink(int lane) const {
     if (shaping_.terms == nullptr || shaping_.terms->sink.empty()) return kNoSink;

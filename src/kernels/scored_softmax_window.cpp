@@ -11,6 +11,7 @@
 #include <numbers>
 
 #include "kernels/op_count.h"
+#include "kernels/quad_tile-inl.h"
 #include "kernels/scored_softmax-inl.h"
 #include "kernels/scored_softmax_terms-inl.h"
 #include "kernels/scored_softmax_window.h"
@@ -28,17 +29,63 @@ std::int64_t gaussian_index(const Problem& p, const LaneTile& tile) {
   return tile.queries.query[0] * p.group() + tile.queries.head[0] - tile.kv_head * p.group();
 }
 
+/// What a problem does to one lane's logits.
+struct TileShape {
+  static constexpr bool kShapes = true;
+  void operator()(int lane, const KeySpan& span, float* logits) const {
+    terms.shape_lane(lane, begin + span.begin, span.keys(), logits);
+  }
+  const TileTerms& terms;
+  std::int64_t begin;
+};
+
+void monotonic_quads(const MonotonicTile& job) {
+  const Problem& p = job.problem;
+  const std::int64_t begin = job.runs.front().begin;
+  const QuadTileRows rows{job.tile.queries,
+                          job.tile.q_rows,
+                          job.tile.out_rows,
+                          {job.k + begin * job.k_stride, job.k_stride},
+                          {job.v + begin * job.v_stride, job.v_stride},
+                          p.dim_qk,
+                          p.dim_v};
+  QuadTile tile(rows, job.pattern, job.runs);
+  const TileTerms terms(job.shaping, job.tile.queries);
+  QuadStates states;
+  OnlineTile t{};
+  t.maximum = states.maximum;
+  t.sum = states.sum;
+  std::fill_n(states.maximum, kTileQueries, -std::numeric_limits<float>::infinity());
+  std::fill_n(states.sum, kTileQueries, 0.0F);
+  terms.start(t);
+  const float* first =
+      job.gaussian.at(gaussian_index(p, job.tile) - (begin - p.diagonal()) * p.group());
+  const auto table = [first, step = p.group()](int lane, int key) {
+    return QuadTable{first + lane - key * step, -step};
+  };
+  constexpr auto kScale = static_cast<float>(std::numbers::log2e);
+  if (terms.shapes()) {
+    tile.weights(kScale, job.scratch, states, TileShape{terms, begin}, table, job.upcoming);
+  } else {
+    tile.weights(kScale, job.scratch, states, Unshaped(), table, job.upcoming);
+  }
+  inverse_sums(states.sum, states.factor);
+  tile.outputs(states.factor);
+  if (job.upcoming != nullptr) job.upcoming->rest();
+}
+
 void monotonic_target(const MonotonicTile& job) {
   const Problem& p = job.problem;
   const int lanes = job.tile.queries.lanes;
+  job.runs.clear();
+  job.pattern.runs(job.tile.queries, job.runs);
+  if (reads_in_quads(job.pattern, job.runs, p.dim_v)) return monotonic_quads(job);
   const OnlineTile t = start_tile(job.scratch, p.dim_v, lanes, kMostBlockKeys);
   float* packed = t.factor + kLaneStride;
   pack_transposed(job.tile.q_rows, lanes, t.columns, p.dim_qk,
                   static_cast<float>(std::numbers::log2e), packed, kLaneStride);
   const TileTerms terms(job.shaping, job.tile.queries);
   terms.start(t);
-  job.runs.clear();
-  job.pattern.runs(job.tile.queries, job.runs);
   if (job.upcoming != nullptr) {
     job.upcoming->spread_over(product_work(job.runs, lanes, p.dim_qk + p.dim_v));
   }

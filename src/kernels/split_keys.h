@@ -24,6 +24,7 @@ class KeyShare final : public KeyPattern {
             std::uint64_t* bits) const override {
     base_.mask(tile, source, begin, end, bits);
   }
+  bool few_keys() const override { return base_.few_keys(); }
   bool in_place(int source) const override { return base_.in_place(source); }
   std::int64_t key(int source, std::int64_t at) const override { return base_.key(source, at); }
 

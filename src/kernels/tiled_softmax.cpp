@@ -17,6 +17,7 @@
 #include "kernels/logit_terms-inl.h"
 #include "kernels/narrow_tile.h"
 #include "kernels/op_count.h"
+#include "kernels/quad_tile.h"
 #include "kernels/ranged_products-inl.h"
 #include "kernels/tile_state-inl.h"
 #include "kernels/tile_strip.h"
@@ -241,6 +242,8 @@ HWY_EXPORT(run_strip_entry);
 
 void run_tile(TileJob& job) {
   if (job.queries.lanes <= kNarrowLanes) return run_narrow_tile(job);
+  list_runs(job);
+  if (reads_in_quads(*job.pattern, *job.runs, job.dim_v)) return run_quad_tile(job);
   HWY_DYNAMIC_DISPATCH(run_tile_entry)(job);
 }
 

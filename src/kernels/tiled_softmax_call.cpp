@@ -258,8 +258,9 @@ TileWork tile_work(const TileQueries& queries, const KeyPattern& pattern, std::v
   TileWork work;
   if (queries.lanes > kNarrowLanes) {
     work = wide_tile_work(queries, pattern, runs, dim_v);
-    // It joins its rows with what they held, by two exponentials each.
-    if (resume) work.exps += 2.0 * queries.lanes;
+    // It joins its rows with what they held, by two exponentials each; four lanes at a time by one,
+    // which is counted whether they held anything or not.
+    if (resume && !reads_in_quads(pattern, runs, dim_v)) work.exps += 2.0 * queries.lanes;
     return work;
   }
   runs.clear();
@@ -279,7 +280,17 @@ TileWork wide_tile_work(const TileQueries& queries, const KeyPattern& pattern,
   runs.clear();
   pattern.runs(queries, runs);
   const int lanes = queries.lanes;
-  const bool by_rows = output_by_rows(runs, lanes, dim_v);
+  const bool quads = reads_in_quads(pattern, runs, dim_v);
+  const bool by_rows = !quads && output_by_rows(runs, lanes, dim_v);
+  if (quads) {
+    std::uint64_t mask[kMostBlockKeys];
+    KeyBlock block;
+    BlockCursor(runs, kMostBlockKeys).next(block);
+    const BlockPairs pairs = block_pairs(
+        block_ranges(pattern, queries, runs, block, mask, TileParts::quads), lanes, by_rows);
+    return {static_cast<double>(pairs.scores), static_cast<double>(pairs.values),
+            static_cast<double>(pairs.exps)};
+  }
   BlockCursor blocks(runs, block_keys(by_rows));
   for (KeyBlock block;;) {
     const BlockCount whole = blocks.skip_unmasked();

@@ -18,6 +18,8 @@ struct LinesAhead {
 
   /// Asks for the i-th.
   void fetch(std::ptrdiff_t i) const { __builtin_prefetch(first + i * kLineBytes, 0, 2); }
+  /// The same, into the first-level cache.
+  void fetch_near(std::ptrdiff_t i) const { __builtin_prefetch(first + i * kLineBytes, 0, 3); }
 };
 
 /// Lines of memory to fetch, and how far that has got. Lines that are asked for in a bunch are not
@@ -82,6 +84,10 @@ class Upcoming {
   /// that, or do not follow the first, come with the next call.
   LinesAhead take(std::int64_t work, std::int64_t most) {
     return next(std::min(due_with(work), most));
+  }
+  /// The next lines, at most `most`, however much work was done.
+  LinesAhead take_part(std::int64_t most) {
+    return span_ == spans_.size() ? LinesAhead{} : take_off(most);
   }
   /// Asks for the lines of so much work at once.
   void step(std::int64_t work) { ask(due_with(work)); }
@@ -158,6 +164,45 @@ class Upcoming {
   double planned_work_ = 0;
   std::int64_t done_work_ = 0;
   double share_ = 1;  // Of the planned work, that was done the last time.
+};
+
+/// Asks for what is upcoming at an even pace, one row or a part of one at a time, for products that
+/// are too short to have a line in each of their steps. Into the first-level cache: a core that
+/// forgets requests to its second-level cache which come together keeps some hundred of these.
+class PacedRequests {
+ public:
+  /// Nothing.
+  PacedRequests() = default;
+  /// All of `upcoming` (null for nothing) in `steps` steps, or somewhat less.
+  PacedRequests(Upcoming* upcoming, std::int64_t steps) : upcoming_(upcoming) {
+    if (upcoming == nullptr || steps <= 0) return;
+    const double requests = static_cast<double>(upcoming->lines()) / kLines;
+    per_step_ = static_cast<std::uint32_t>(
+        std::min(requests / (kDoneAt * static_cast<double>(steps)), 1.0) * kOne);
+  }
+  /// The lines of one step, in most steps none.
+  LinesAhead next() { return is_due() ? upcoming_->take_part(kLines) : LinesAhead{}; }
+  /// Asks for them.
+  void step() {
+    if (!is_due()) return;
+    const LinesAhead lines = upcoming_->take_part(kLines);
+    for (std::ptrdiff_t i = 0; i < lines.count; ++i) lines.fetch_near(i);
+  }
+
+ private:
+  bool is_due() {
+    credit_ += per_step_;
+    if (credit_ < kOne) return false;
+    credit_ -= kOne;
+    return true;
+  }
+
+  static constexpr std::uint32_t kOne = 1U << 16;
+  static constexpr std::int64_t kLines = 4;
+  static constexpr double kDoneAt = 0.95;
+  Upcoming* upcoming_ = nullptr;
+  std::uint32_t per_step_ = 0;
+  std::uint32_t credit_ = 0;
 };
 
 /// Rows that the step after this one reads, fetched row by row meanwhile.

@@ -41,6 +41,16 @@ void expect_searched(const BlockRanges& ranges, const std::vector<std::uint64_t>
   EXPECT_EQ(lane, lanes) << "groups of rows hold every lane";
 }
 
+void expect_searched_quads(const BlockRanges& ranges, const std::vector<std::uint64_t>& mask,
+                           int lanes) {
+  for (int lane = 0; lane < kTileQueries; lane += 4) {
+    const KeySpan none{0, 0};
+    expect_same(ranges.quad[lane / 4],
+                lane < lanes ? searched(mask, lane, std::min(lane + 3, lanes - 1)) : none);
+  }
+  EXPECT_TRUE(ranges.column[0].empty());
+}
+
 TEST(BlockRanges, AreWhatASearchOfTheMaskFinds) {
   std::mt19937_64 random(1);
   for (int lanes : {1, 6, 7, 16, 17, 40, 63, 64}) {
@@ -51,6 +61,8 @@ TEST(BlockRanges, AreWhatASearchOfTheMaskFinds) {
           for (int i = 0; i < sparsity; ++i) word &= random();
         }
         expect_searched(block_ranges(mask.data(), keys, lanes), mask, lanes);
+        expect_searched_quads(block_ranges(mask.data(), keys, lanes, TileParts::quads), mask,
+                              lanes);
       }
     }
   }
@@ -86,6 +98,8 @@ void expect_ranges_of(const KeyPattern& pattern, std::int64_t first, int lanes, 
       expect_searched(ranges, mask, lanes);
       BlockRanges own;
       EXPECT_EQ(pattern.ranges(tile, block.source, block.begin, block.end, own), !repeated);
+      expect_searched_quads(block_ranges(pattern, tile, runs, block, words, TileParts::quads), mask,
+                            lanes);
     }
   }
 }
@@ -128,6 +142,32 @@ TEST(BlockPairs, CountWhatEachPartTakes) {
   EXPECT_EQ(rows.values, 8 * 6 + 6 * 4);
   EXPECT_EQ(rows.exps, 160 + 16) << "the second column's sums are not rescaled";
   EXPECT_EQ(block_pairs(ranges, 20, false).values, 160);
+}
+
+TEST(BlockPairs, CountWhatQuadsTake) {
+  BlockRanges ranges;
+  ranges.parts = TileParts::quads;
+  ranges.quad[0] = {2, 10};
+  ranges.quad[1] = {5, 5};
+  ranges.quad[2] = {0, 3};
+  const BlockPairs pairs = block_pairs(ranges, 10, true);
+  EXPECT_EQ(pairs.scores, 4 * 8 + 2 * 3);
+  EXPECT_EQ(pairs.values, pairs.scores);
+  EXPECT_EQ(pairs.exps, pairs.scores + 10) << "every lane's sum is rescaled";
+}
+
+TEST(ReadsInQuads, IsForWindowsOfFewKeysThatAreOneBlock) {
+  const WindowPattern few(20, 11, 0, 1000, {}), more(20, 12, 0, 1000, {});
+  const WindowPattern causal(WindowPattern::kUnlimited, 0, 0, 20, {});
+  const std::vector<KeyRun> one{{0, 100, 131, true}, {0, 131, 140, false}, {0, 140, 150, true}};
+  EXPECT_TRUE(reads_in_quads(few, one, 64));
+  EXPECT_FALSE(reads_in_quads(more, one, 64)) << "33 keys";
+  EXPECT_FALSE(reads_in_quads(causal, {{0, 0, 20, true}}, 64)) << "not a window";
+  EXPECT_FALSE(reads_in_quads(few, one, 72)) << "rows of 72 are no whole vectors";
+  EXPECT_FALSE(reads_in_quads(few, {}, 64));
+  EXPECT_FALSE(reads_in_quads(few, {{0, 100, 110, true}, {0, 111, 140, true}}, 64)) << "a gap";
+  EXPECT_FALSE(reads_in_quads(few, {{0, 100, 110, true}, {1, 110, 140, true}}, 64));
+  EXPECT_FALSE(reads_in_quads(few, {{0, 0, 129, true}}, 64));
 }
 
 TEST(OutputByRows, IsForFewKeysOfWhichSomeAreMasked) {

@@ -119,5 +119,49 @@ TEST_F(UpcomingTest, StepsAndTheRestLeaveNothingTwice) {
   EXPECT_TRUE(taken(10, 800, 64).empty());
 }
 
+TEST_F(UpcomingTest, RequestsAtAnEvenPaceAreDoneInTheLastSteps) {
+  add(0, 40);
+  PacedRequests requests(&upcoming_, 100);
+  std::vector<std::int64_t> all;
+  std::vector<int> steps;
+  for (int step = 0; step < 100; ++step) {
+    const LinesAhead lines = requests.next();
+    if (lines.count == 0) continue;
+    EXPECT_EQ(lines.count, 4);
+    steps.push_back(step);
+    const std::int64_t first =
+        (reinterpret_cast<const float*>(lines.first) - floats_.data()) / kLineFloats;
+    for (std::int64_t n = 0; n < lines.count; ++n) all.push_back(first + n);
+  }
+  EXPECT_EQ(all, from_to(0, 40));
+  ASSERT_EQ(steps.size(), 10);
+  for (std::size_t i = 1; i < steps.size(); ++i) {
+    EXPECT_GE(steps[i] - steps[i - 1], 9);
+    EXPECT_LE(steps[i] - steps[i - 1], 10);
+  }
+}
+
+TEST_F(UpcomingTest, RequestsTakeARowAtATimeAndAtMostOneInAStep) {
+  // Rows of 3 lines: no request goes on to the next.
+  upcoming_.add_rows(line(0), 10 * kLineFloats, 5, 3 * kLineFloats);
+  PacedRequests requests(&upcoming_, 2);
+  for (std::int64_t row = 0; row < 5; ++row) {
+    const LinesAhead lines = requests.next();
+    EXPECT_EQ(lines.count, 3);
+    EXPECT_EQ(lines.first, reinterpret_cast<const char*>(line(10 * row)));
+  }
+  EXPECT_EQ(requests.next().count, 0) << "nothing is left";
+}
+
+TEST_F(UpcomingTest, NoRequestsForNothing) {
+  PacedRequests none;
+  PacedRequests null(nullptr, 10);
+  add(0, 4);
+  PacedRequests no_steps(&upcoming_, 0);
+  for (PacedRequests* requests : {&none, &null, &no_steps}) {
+    for (int step = 0; step < 20; ++step) EXPECT_EQ(requests->next().count, 0);
+  }
+}
+
 }  // namespace
 }  // namespace attnbench::kernels
