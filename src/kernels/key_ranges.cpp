@@ -87,9 +87,8 @@ BlockPairs block_pairs(const BlockRanges& ranges, int lanes, bool by_rows) {
   return pairs;
 }
 
-bool reads_in_quads(const KeyPattern& pattern, const std::vector<KeyRun>& runs,
-                    std::int64_t dim_v) {
-  if (!pattern.few_keys() || dim_v % kRowMultiple != 0 || runs.empty()) return false;
+bool reads_in_quads(const KeyPattern& pattern, const std::vector<KeyRun>& runs) {
+  if (!pattern.few_keys() || runs.empty()) return false;
   for (std::size_t r = 1; r < runs.size(); ++r) {
     if (runs[r].source != runs[0].source || runs[r].begin != runs[r - 1].end) return false;
   }

@@ -116,7 +116,7 @@ BlockPairs block_pairs(const BlockRanges& ranges, int lanes, bool by_rows);
 bool output_by_rows(const std::vector<KeyRun>& runs, int lanes, std::int64_t dim_v);
 /// Whether a tile is computed four lanes at a time (quad_tile.h): where the pattern says that
 /// queries read few keys, and those of the tile are one block.
-bool reads_in_quads(const KeyPattern& pattern, const std::vector<KeyRun>& runs, std::int64_t dim_v);
+bool reads_in_quads(const KeyPattern& pattern, const std::vector<KeyRun>& runs);
 /// Keys of a block at most: where outputs are kept by rows, each part of a tile takes few of them,
 /// and should take these at once.
 constexpr int block_keys(bool by_rows) { return by_rows ? kMostBlockKeys : kKeyBlock; }

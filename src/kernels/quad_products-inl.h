@@ -18,6 +18,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <type_traits>
 
 #include "kernels/block_sums-inl.h"
 #include "kernels/column_softmax-inl.h"
@@ -55,6 +56,21 @@ struct Quad {
   const float* q[kQuadLanes];
 };
 
+/// Rows of keys or values of which each of four queries has its own, from rows[lane] on.
+struct QuadWindows {
+  const float* rows[kQuadLanes];
+  std::ptrdiff_t stride;
+};
+
+template <class Rows>
+constexpr bool has_own_rows = std::is_same_v<Rows, QuadWindows>;
+
+/// Where a lane's rows begin.
+HWY_INLINE const float* rows_of_lane(const RowBlock& block, int) { return block.rows; }
+HWY_INLINE const float* rows_of_lane(const QuadWindows& windows, int lane) {
+  return windows.rows[lane];
+}
+
 /// What weights are multiplied with once the sums have counted them: a row of kQuadLanes for each
 /// key, `step` floats apart.
 struct QuadTable {
@@ -65,7 +81,7 @@ struct QuadTable {
 /// Steps of quad_scores() and of quad_values() in which lines are asked for.
 HWY_INLINE std::int64_t quad_steps(std::int64_t keys, std::int64_t dim_qk, std::int64_t dim_v) {
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(hn::ScalableTag<float>()));
-  const std::int64_t vectors = dim_v / lanes;
+  const std::int64_t vectors = (dim_v + lanes - 1) / lanes;
   return (keys + kQuadKeys - 1) / kQuadKeys * ((dim_qk + lanes - 1) / lanes) +
          keys * (vectors / kQuadVectors + vectors % kQuadVectors);
 }
@@ -144,9 +160,10 @@ HWY_INLINE void quad_mask(const std::uint64_t* mask, int lane, std::ptrdiff_t ke
   hn::Store(hn::Max(hn::Load(d4, maximum), max_of_blocks(d, largest)), d4, maximum);
 }
 
-/// scores[j][lane] = scale * q[lane] . k[j], j below `keys` padded to kQuadKeys. With `mask`, what
-/// quad_mask() does as well.
-HWY_INLINE void quad_scores(const Quad& quad, const RowBlock& k, std::ptrdiff_t keys,
+/// scores[j][lane] = scale * q[lane] . k[j], j below `keys` padded to kQuadKeys; keys of all lanes
+/// (RowBlock) or of each (QuadWindows). With `mask`, what quad_mask() does as well.
+template <class Rows>
+HWY_INLINE void quad_scores(const Quad& quad, const Rows& k, std::ptrdiff_t keys,
                             std::ptrdiff_t dim, float scale, const std::uint64_t* mask,
                             float* HWY_RESTRICT scores, float* HWY_RESTRICT maximum,
                             PacedRequests& requests) {
@@ -161,9 +178,9 @@ HWY_INLINE void quad_scores(const Quad& quad, const RowBlock& k, std::ptrdiff_t 
   PacedRequests local = requests;
   for (std::ptrdiff_t j = 0; j < keys; j += kQuadKeys) {
     // Beyond the last key it is taken again.
-    const float* rows[kQuadKeys];
+    std::ptrdiff_t row[kQuadKeys];
 #pragma GCC unroll 4
-    for (int i = 0; i < kQuadKeys; ++i) rows[i] = k.rows + std::min(j + i, keys - 1) * k.stride;
+    for (int i = 0; i < kQuadKeys; ++i) row[i] = std::min(j + i, keys - 1) * k.stride;
     Vec acc[kQuadKeys][kQuadLanes];
 #pragma GCC unroll 4
     for (int i = 0; i < kQuadKeys; ++i) {
@@ -175,9 +192,11 @@ HWY_INLINE void quad_scores(const Quad& quad, const RowBlock& k, std::ptrdiff_t 
       const Vec q[kQuadLanes] = {load(q0 + at), load(q1 + at), load(q2 + at), load(q3 + at)};
 #pragma GCC unroll 4
       for (int i = 0; i < kQuadKeys; ++i) {
-        const Vec x = load(rows[i] + at);
+        Vec x = load(rows_of_lane(k, 0) + row[i] + at);
+        acc[i][0] = hn::MulAdd(q[0], x, acc[i][0]);
 #pragma GCC unroll 4
-        for (int lane = 0; lane < kQuadLanes; ++lane) {
+        for (int lane = 1; lane < kQuadLanes; ++lane) {
+          if constexpr (has_own_rows<Rows>) x = load(rows_of_lane(k, lane) + row[i] + at);
           acc[i][lane] = hn::MulAdd(q[lane], x, acc[i][lane]);
         }
       }
@@ -244,13 +263,15 @@ HWY_INLINE void quad_mask(const std::uint64_t* mask, int lane, std::ptrdiff_t ke
   }
 }
 
-HWY_INLINE void quad_scores(const Quad& quad, const RowBlock& k, std::ptrdiff_t keys,
+template <class Rows>
+HWY_INLINE void quad_scores(const Quad& quad, const Rows& k, std::ptrdiff_t keys,
                             std::ptrdiff_t dim, float scale, const std::uint64_t* mask,
                             float* scores, float* maximum, PacedRequests&) {
   for (std::ptrdiff_t j = 0; j < keys; ++j) {
     for (int i = 0; i < kQuadLanes; ++i) {
+      const float* row = rows_of_lane(k, i) + j * k.stride;
       float sum = 0;
-      for (std::ptrdiff_t at = 0; at < dim; ++at) sum += quad.q[i][at] * k.rows[j * k.stride + at];
+      for (std::ptrdiff_t at = 0; at < dim; ++at) sum += quad.q[i][at] * row[at];
       scores[j * kQuadLanes + i] = scale * sum;
     }
   }
@@ -287,29 +308,53 @@ struct QuadRows {
   const float* keep;  ///< Or null.
 };
 
-/// V vectors of the outputs, from `at` on: the sums of weights[j][lane] v[j].
-template <int V, bool add>
-HWY_INLINE void quad_value_vectors(const float* HWY_RESTRICT weights, const RowBlock& v,
-                                   std::ptrdiff_t keys, std::ptrdiff_t at, const QuadRows& out,
-                                   PacedRequests& requests) {
+/// Lets change(row) change the logits of one lane, put together in `row`.
+template <class Change>
+HWY_INLINE void change_lane(int lane, std::ptrdiff_t keys, float* scores, float* row,
+                            const Change& change) {
+  for (std::ptrdiff_t j = 0; j < keys; ++j) row[j] = scores[j * kQuadLanes + lane];
+  change(row);
+  for (std::ptrdiff_t j = 0; j < keys; ++j) scores[j * kQuadLanes + lane] = row[j];
+}
+
+/// V vectors of the outputs, from `at` on, of which a single one may be partial: the sums of
+/// weights[j][lane] v[j].
+template <int V, bool add, bool partial, class Rows>
+HWY_INLINE void quad_value_vectors(const float* HWY_RESTRICT weights, const Rows& v,
+                                   std::ptrdiff_t keys, std::ptrdiff_t at, std::ptrdiff_t dim,
+                                   const QuadRows& out, PacedRequests& requests) {
+  static_assert(V == 1 || !partial);
   const hn::ScalableTag<float> d;
   using Vec = hn::Vec<decltype(d)>;
   const auto lanes = static_cast<std::ptrdiff_t>(hn::Lanes(d));
+  const auto mask = hn::FirstN(d, static_cast<std::size_t>(partial ? dim - at : lanes));
+  const auto load = [&](const float* from) HWY_ATTR {
+    if constexpr (partial) {
+      return hn::MaskedLoad(mask, d, from);
+    } else {
+      return hn::LoadU(d, from);
+    }
+  };
   Vec acc[kQuadLanes][V];
 #pragma GCC unroll 4
   for (int lane = 0; lane < kQuadLanes; ++lane) {
 #pragma GCC unroll 4
     for (int i = 0; i < V; ++i) acc[lane][i] = hn::Zero(d);
   }
-  const float* row = v.rows + at;
+  const float* first = rows_of_lane(v, 0) + at;
   PacedRequests local = requests;
-  for (std::ptrdiff_t j = 0; j < keys; ++j, row += v.stride) {
+  for (std::ptrdiff_t j = 0; j < keys; ++j, first += v.stride) {
     local.step();
     Vec x[V];
 #pragma GCC unroll 4
-    for (int i = 0; i < V; ++i) x[i] = hn::LoadU(d, row + i * lanes);
+    for (int i = 0; i < V; ++i) x[i] = load(first + i * lanes);
 #pragma GCC unroll 4
     for (int lane = 0; lane < kQuadLanes; ++lane) {
+      if constexpr (has_own_rows<Rows>) {
+        const float* own = first + (rows_of_lane(v, lane) - rows_of_lane(v, 0));
+#pragma GCC unroll 4
+        for (int i = 0; i < V; ++i) x[i] = load(own + i * lanes);
+      }
       const Vec weight = hn::Set(d, weights[j * kQuadLanes + lane]);
 #pragma GCC unroll 4
       for (int i = 0; i < V; ++i) acc[lane][i] = hn::MulAdd(weight, x[i], acc[lane][i]);
@@ -325,23 +370,30 @@ HWY_INLINE void quad_value_vectors(const float* HWY_RESTRICT weights, const RowB
     for (int i = 0; i < V; ++i) {
       Vec x = hn::Mul(scale, acc[lane][i]);
       if constexpr (add) {
-        x = hn::MulAdd(hn::Set(d, out.keep[lane]), hn::LoadU(d, to + i * lanes), x);
+        x = hn::MulAdd(hn::Set(d, out.keep[lane]), load(to + i * lanes), x);
       }
-      hn::StoreU(x, d, to + i * lanes);
+      if constexpr (partial) {
+        hn::BlendedStore(x, mask, d, to + i * lanes);
+      } else {
+        hn::StoreU(x, d, to + i * lanes);
+      }
     }
   }
 }
 
-/// The outputs of four queries, `dim` numbers each: whole vectors. `add`: with `keep`.
-template <bool add>
-HWY_INLINE void quad_values(const float* weights, const RowBlock& v, std::ptrdiff_t keys,
+/// The outputs of four queries, `dim` numbers each. `add`: with `keep`.
+template <bool add, class Rows>
+HWY_INLINE void quad_values(const float* weights, const Rows& v, std::ptrdiff_t keys,
                             std::ptrdiff_t dim, const QuadRows& out, PacedRequests& requests) {
   const auto lanes = static_cast<std::ptrdiff_t>(hn::Lanes(hn::ScalableTag<float>()));
   std::ptrdiff_t at = 0;
   for (; at + kQuadVectors * lanes <= dim; at += kQuadVectors * lanes) {
-    quad_value_vectors<kQuadVectors, add>(weights, v, keys, at, out, requests);
+    quad_value_vectors<kQuadVectors, add, false>(weights, v, keys, at, dim, out, requests);
   }
-  for (; at < dim; at += lanes) quad_value_vectors<1, add>(weights, v, keys, at, out, requests);
+  for (; at + lanes <= dim; at += lanes) {
+    quad_value_vectors<1, add, false>(weights, v, keys, at, dim, out, requests);
+  }
+  if (at < dim) quad_value_vectors<1, add, true>(weights, v, keys, at, dim, out, requests);
 }
 
 }  // namespace HWY_NAMESPACE

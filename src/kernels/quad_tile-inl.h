@@ -39,7 +39,7 @@ struct QuadTileRows {
   RowBlock k;  ///< From the block's first key on, as v.
   RowBlock v;
   std::int64_t dim_qk;
-  std::int64_t dim_v;  ///< A multiple of 16.
+  std::int64_t dim_v;
 };
 
 /// Does nothing to logits.
@@ -131,11 +131,10 @@ class QuadTile {
 
   template <class Shape>
   static void shape_quad(const Quad& quad, const KeySpan& span, const Shape& shape, float* scores) {
-    HWY_ALIGN float logits[kMostBlockKeys + 16];
+    HWY_ALIGN float row[kMostBlockKeys + 16];
     for (int i = 0; i < quad.lanes; ++i) {
-      for (std::ptrdiff_t j = 0; j < span.keys(); ++j) logits[j] = scores[j * kQuadLanes + i];
-      shape(quad.lane + i, span, logits);
-      for (std::ptrdiff_t j = 0; j < span.keys(); ++j) scores[j * kQuadLanes + i] = logits[j];
+      change_lane(i, span.keys(), scores, row,
+                  [&](float* logits) { shape(quad.lane + i, span, logits); });
     }
   }
 

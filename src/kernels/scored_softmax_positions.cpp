@@ -154,15 +154,15 @@ struct PredictionScratch {
       : positions(reinterpret_cast<double*>(block)),
         weights(block + std::ptrdiff_t{2} * kPredictedBlock),
         order(reinterpret_cast<std::int32_t*>(weights +
-                                              window_floats(p, window) * kPredictedQueries)),
+                                              window_floats(p, window) * (kPredictedQueries + 1))),
         network(reinterpret_cast<double*>(order + kPredictedBlock)) {}
   static std::size_t floats(const Problem& p, std::int64_t window, std::int64_t hidden) {
     return static_cast<std::size_t>(std::int64_t{3} * kPredictedBlock +
-                                    window_floats(p, window) * kPredictedQueries) +
+                                    window_floats(p, window) * (kPredictedQueries + 1)) +
            2 * prediction_doubles(p.dim_qk, padded_units(hidden));
   }
   double* positions;    // [kPredictedBlock]
-  float* weights;       // [kPredictedQueries][window_floats()]
+  float* weights;       // [kPredictedQueries + 1][window_floats()]
   std::int32_t* order;  // [kPredictedBlock]
   double* network;      // prediction_doubles()
 };
@@ -225,15 +225,15 @@ class PredictedCall {
   void predict(const Block& block, std::int64_t index, double* network) const {
     const auto first = static_cast<int>(index * kPredictedAtOnce);
     const int end = std::min(block.count, first + kPredictedAtOnce);
-    for (int from = first; from < end; from += kPredictedQueries) {
-      LaneTile lanes;
-      start(block, lanes);
-      for (int at = from; at < std::min(end, from + kPredictedQueries); ++at) {
-        add_lane(problem_, inputs_.q, output_, block.begin + at, lanes);
-      }
-      predict_positions({network_, lanes.q_rows, lanes.queries.lanes, problem_.seq_k,
-                         block.scratch.positions + from, network});
+    const float* rows[kPredictedAtOnce + kNetworkQueries];
+    const int known = std::min(block.count, end + kNetworkQueries) - first;
+    const std::int64_t group = problem_.group();
+    for (int at = 0; at < known; ++at) {
+      const std::int64_t lane = block.begin + first + at;
+      rows[at] = inputs_.q.row(block.batch, block.kv_head * group + lane % group, lane / group);
     }
+    predict_positions({network_, rows, end - first, known, problem_.seq_k,
+                       block.scratch.positions + first, network});
   }
   void order(const Block& block) const {
     order_by_position(block.scratch.positions, block.count, problem_.seq_k, block.scratch.order);
@@ -274,7 +274,6 @@ class PredictedCall {
       upcoming.add(next.lanes.q_rows[lane], problem_.dim_qk);
       upcoming.add(next.lanes.out_rows[lane], problem_.dim_v);
     }
-    upcoming.spread_over(2.0 * now.lanes.queries.lanes);
   }
 
  private:

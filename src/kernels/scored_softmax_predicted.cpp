@@ -12,7 +12,7 @@
 
 #include "kernels/exp-inl.h"
 #include "kernels/op_count.h"
-#include "kernels/scored_softmax_rows-inl.h"
+#include "kernels/quad_products-inl.h"
 #include "kernels/scored_softmax_terms-inl.h"
 #include "kernels/scored_softmax_windows.h"
 #include "kernels/tanh-inl.h"
@@ -35,24 +35,27 @@ HWY_INLINE V gaussian(D d, V distance, V factor) {
   return exp2_nonpositive(d, hn::Neg(hn::Mul(factor, hn::Mul(distance, distance))));
 }
 
-/// Register tile of the network's product: 4 queries x 4 vectors of hidden units, x 2 where there
-/// are 16 registers.
-constexpr int kQueries = kNetworkQueries;
+/// Register tile of the network's product: queries x vectors of hidden units, in 32 registers or
+/// 16. With AVX-512 all queries, so that the weights, which a first-level cache just holds, are
+/// read once for them.
 #if HWY_TARGET <= HWY_AVX3
-constexpr int kVectors = 4;
+constexpr int kTileQueriesOfNetwork = kNetworkQueries;
 #else
-constexpr int kVectors = 2;
+constexpr int kTileQueriesOfNetwork = kNetworkQueries / 2;
 #endif
+constexpr int kVectors = 2;
 
-/// units[r][a, a + kVectors vectors) = W q, for 4 queries. `q` is [4][dim], `units` [4][stride].
+/// units[r][a, a + kVectors vectors) = W q, for some queries. `q` is [queries][dim], `units`
+/// [queries][stride].
 HWY_INLINE void network_product(const PositionNetwork& net, std::int64_t a,
                                 const double* HWY_RESTRICT q, double* HWY_RESTRICT units) {
+  constexpr int kRows = kTileQueriesOfNetwork;
   const hn::ScalableTag<double> d;
   using Vec = hn::Vec<decltype(d)>;
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
-  Vec x[kQueries][kVectors];
-#pragma GCC unroll 4
-  for (int r = 0; r < kQueries; ++r) {
+  Vec x[kRows][kVectors];
+#pragma GCC unroll 8
+  for (int r = 0; r < kRows; ++r) {
 #pragma GCC unroll 4
     for (int v = 0; v < kVectors; ++v) x[r][v] = hn::Zero(d);
   }
@@ -61,15 +64,15 @@ HWY_INLINE void network_product(const PositionNetwork& net, std::int64_t a,
     Vec weight[kVectors];
 #pragma GCC unroll 4
     for (int v = 0; v < kVectors; ++v) weight[v] = hn::LoadU(d, w + v * lanes);
-#pragma GCC unroll 4
-    for (int r = 0; r < kQueries; ++r) {
+#pragma GCC unroll 8
+    for (int r = 0; r < kRows; ++r) {
       const Vec element = hn::Set(d, q[r * net.dim + i]);
 #pragma GCC unroll 4
       for (int v = 0; v < kVectors; ++v) x[r][v] = hn::MulAdd(element, weight[v], x[r][v]);
     }
   }
-#pragma GCC unroll 4
-  for (int r = 0; r < kQueries; ++r) {
+#pragma GCC unroll 8
+  for (int r = 0; r < kRows; ++r) {
 #pragma GCC unroll 4
     for (int v = 0; v < kVectors; ++v) {
       hn::StoreU(x[r][v], d, units + r * net.stride + a + v * lanes);
@@ -96,7 +99,15 @@ double output_unit(const PositionNetwork& net, const double* units) {
   return net.v_sum - 2 * hn::GetLane(hn::SumOfLanes(d, sum));
 }
 
+void ask_for_row(const float* row, std::int64_t floats) {
+  constexpr std::int64_t kLineFloats = LinesAhead::kLineBytes / sizeof(float);
+  const LinesAhead lines{reinterpret_cast<const char*>(row),
+                         (floats + kLineFloats - 1) / kLineFloats};
+  for (std::ptrdiff_t i = 0; i < lines.count; ++i) lines.fetch_near(i);
+}
+
 void predict_target(const PredictionJob& job) {
+  constexpr int kQueries = kNetworkQueries;
   const hn::ScalableTag<double> d;
   const hn::Rebind<float, decltype(d)> df;
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
@@ -114,8 +125,13 @@ void predict_target(const PredictionJob& job) {
       }
       for (; i < net.dim; ++i) to[i] = static_cast<double>(from[i]);
     }
-    for (std::int64_t a = 0; a < net.hidden; a += kVectors * lanes) {
-      network_product(net, a, wide, units);
+    for (int r = first + kQueries; r < std::min(first + 2 * kQueries, job.rows); ++r) {
+      ask_for_row(job.q_rows[r], net.dim);
+    }
+    for (int r = 0; r < count; r += kTileQueriesOfNetwork) {
+      for (std::int64_t a = 0; a < net.hidden; a += kVectors * lanes) {
+        network_product(net, a, wide + r * net.dim, units + r * net.stride);
+      }
     }
     for (int r = 0; r < count; ++r) {
       job.positions[first + r] = output_unit(net, units + r * net.stride);
@@ -140,40 +156,7 @@ struct Window {
   std::int64_t low = 0;
   std::int64_t high = 0;
   float center = 0;  ///< Relative to begin.
-  float inverse_sum = 0;
 };
-
-/// Softmax over weights[low, high) and the sink, times the Gaussian at the center; the rest of
-/// [0, count) becomes zero. Returns 1 / sum, or 0 where no key has a logit. The buffer has room for
-/// whole vectors.
-float weigh_row(const Window& window, float sink, float factor, float* weights) {
-  const std::int64_t count = window.count;
-  const hn::ScalableTag<float> d;
-  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
-  const auto none = hn::Set(d, -std::numeric_limits<float>::infinity());
-  const auto from = hn::Set(d, static_cast<float>(window.low));
-  const auto to = hn::Set(d, static_cast<float>(window.high));
-  const auto logits_at = [&](std::int64_t j) {
-    const auto index = hn::Iota(d, static_cast<float>(j));
-    const auto inside = hn::And(hn::Ge(index, from), hn::Lt(index, to));
-    return hn::IfThenElse(inside, hn::Load(d, weights + j), none);
-  };
-  auto maximum = none;
-  for (std::int64_t j = 0; j < count; j += lanes) maximum = hn::Max(maximum, logits_at(j));
-  maximum = hn::Max(hn::MaxOfLanes(d, maximum), hn::Set(d, sink));
-  // Nothing to weigh: (-inf) - (-inf) must not be formed.
-  maximum = hn::IfThenZeroElse(hn::Eq(maximum, none), maximum);
-  auto sum = hn::Zero(d);
-  for (std::int64_t j = 0; j < count; j += lanes) {
-    const auto w = exp2_nonpositive(d, hn::Sub(logits_at(j), maximum));
-    const auto distance = hn::Sub(hn::Iota(d, static_cast<float>(j)), hn::Set(d, window.center));
-    sum = hn::Add(sum, w);
-    hn::Store(hn::Mul(w, gaussian(d, distance, hn::Set(d, factor))), d, weights + j);
-  }
-  const auto of_sink = exp2_nonpositive(d, hn::Sub(hn::Set(d, sink), maximum));
-  const float total = hn::GetLane(hn::Add(hn::SumOfLanes(d, sum), of_sink));
-  return total > 0 ? 1 / total : 0;
-}
 
 Window window_at(double center, std::int64_t reach, std::int64_t keys) {
   Window w;
@@ -187,43 +170,153 @@ Window window_at(double center, std::int64_t reach, std::int64_t keys) {
   return w;
 }
 
-/// Step by step over all queries of the tile, not query by query: a window is short, and the chain
-/// dots, maximum, sum, reciprocal, values of one query would wait for itself.
+/// The windows of four queries, a place for each.
+struct QuadOfWindows {
+  HWY_ALIGN float low[kQuadLanes];
+  HWY_ALIGN float high[kQuadLanes];
+  HWY_ALIGN float center[kQuadLanes];
+  HWY_ALIGN float sink[kQuadLanes];
+  HWY_ALIGN float inverse_sum[kQuadLanes];  ///< 0 where nothing weighs anything.
+  const float* q[kQuadLanes];
+  QuadWindows k;
+  QuadWindows v;
+  std::int64_t count = 0;  ///< Of the longest.
+};
+
+#if HWY_TARGET != HWY_SCALAR
+
+/// Softmax over scores[low, high) and the sink of each query, times the Gaussians at the centers;
+/// the rest becomes zero.
+void weigh_quad(float factor, float* scores, QuadOfWindows& quad) {
+  const hn::ScalableTag<float> d;
+  const hn::FixedTag<float, kQuadLanes> d4;
+  const auto none = hn::Set(d, -std::numeric_limits<float>::infinity());
+  HWY_ALIGN static constexpr float kKeyOf[16] = {0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3};
+  const auto key_of = hn::Load(d, kKeyOf);
+  const auto low = hn::LoadDup128(d, quad.low), high = hn::LoadDup128(d, quad.high);
+  const auto center = hn::LoadDup128(d, quad.center);
+  const auto key_at = [&](std::int64_t j) {
+    return hn::Add(key_of, hn::Set(d, static_cast<float>(j)));
+  };
+  auto largest = none;
+  for (std::int64_t j = 0; j < quad.count; j += kQuadKeys) {
+    const auto key = key_at(j);
+    const auto inside = hn::And(hn::Ge(key, low), hn::Lt(key, high));
+    const auto logit = hn::IfThenElse(inside, hn::Load(d, scores + j * kQuadLanes), none);
+    hn::Store(logit, d, scores + j * kQuadLanes);
+    largest = hn::Max(largest, logit);
+  }
+  const auto sink = hn::Load(d4, quad.sink);
+  auto maximum = hn::Max(max_of_blocks(d, largest), sink);
+  // Nothing to weigh: (-inf) - (-inf) must not be formed.
+  maximum = hn::IfThenZeroElse(
+      hn::Eq(maximum, hn::Set(d4, -std::numeric_limits<float>::infinity())), maximum);
+  HWY_ALIGN float maxima[kQuadLanes];
+  hn::Store(maximum, d4, maxima);
+  const auto shift = hn::LoadDup128(d, maxima);
+  auto sum = hn::Zero(d);
+  for (std::int64_t j = 0; j < quad.count; j += kQuadKeys) {
+    float* at = scores + j * kQuadLanes;
+    const auto w = exp2_nonpositive(d, hn::Sub(hn::Load(d, at), shift));
+    const auto distance = hn::Sub(key_at(j), center);
+    hn::Store(hn::Mul(w, gaussian(d, distance, hn::Set(d, factor))), d, at);
+    sum = hn::Add(sum, w);
+  }
+  const auto total = hn::Add(sum_of_blocks(d, sum), exp2_nonpositive(d4, hn::Sub(sink, maximum)));
+  const auto zero = hn::Zero(d4);
+  hn::Store(hn::IfThenElse(hn::Gt(total, zero), hn::Div(hn::Set(d4, 1.0F), total), zero), d4,
+            quad.inverse_sum);
+}
+
+#else
+
+void weigh_quad(float factor, float* scores, QuadOfWindows& quad) {
+  const hn::ScalableTag<float> d;
+  const auto power = [&](float x) { return hn::GetLane(exp2_nonpositive(d, hn::Set(d, x))); };
+  for (int i = 0; i < kQuadLanes; ++i) {
+    const auto low = static_cast<std::int64_t>(quad.low[i]);
+    const auto high = static_cast<std::int64_t>(quad.high[i]);
+    float maximum = quad.sink[i];
+    for (std::int64_t j = low; j < high; ++j) {
+      maximum = std::max(maximum, scores[j * kQuadLanes + i]);
+    }
+    if (std::isinf(maximum)) maximum = 0;
+    float total = power(quad.sink[i] - maximum);
+    for (std::int64_t j = 0; j < quad.count; ++j) {
+      float& score = scores[j * kQuadLanes + i];
+      const float distance = static_cast<float>(j) - quad.center[i];
+      const float weight = low <= j && j < high ? power(score - maximum) : 0;
+      total += weight;
+      score = weight * power(-factor * distance * distance);
+    }
+    quad.inverse_sum[i] = total > 0 ? 1 / total : 0;
+  }
+}
+
+#endif
+
+/// Step by step over all queries of the tile, not four by four: a window is short, and the chain
+/// scores, maximum, sum, reciprocal, values would wait for itself.
 void predicted_target(const PredictedTile& job) {
   const Problem& p = job.problem;
   const int queries = job.tile.queries.lanes;
-  float* weights = job.scratch;
   const std::int64_t row = window_floats(p, job.window);
   const TileTerms terms(job.shaping, job.tile.queries);
   Window windows[kPredictedQueries];
+  QuadOfWindows quads[kPredictedQueries / kQuadLanes];
+  std::int64_t steps = 0;
   for (int lane = 0; lane < queries; ++lane) {
-    if (job.upcoming != nullptr) job.upcoming->step(1);
     Window& w = windows[lane];
     w = window_at(job.positions[lane], job.window,
                   readable_keys(p, job.tile.queries.batch, job.tile.queries.position[lane]));
-    row_dots(job.tile.q_rows[lane], job.k + w.begin * job.k_stride, job.k_stride, w.count, p.dim_qk,
-             static_cast<float>(std::numbers::log2e), weights + lane * row);
-    terms.shape_lane(lane, w.begin, w.count, weights + lane * row);
     count_ops(w.count * (p.dim_qk + p.dim_v), 2 * w.count + (terms.has_sink() ? 1 : 0));
   }
-  const float factor = gaussian_factor(job.window);
-  for (int lane = 0; lane < queries; ++lane) {
-    Window& w = windows[lane];
-    if (w.low < w.high) {
-      w.inverse_sum = weigh_row(w, terms.sink(lane), factor, weights + lane * row);
-    } else {
-      std::fill_n(weights + lane * row, w.count, 0.0F);
+  for (int lane = 0; lane < queries; lane += kQuadLanes) {
+    QuadOfWindows& quad = quads[lane / kQuadLanes];
+    quad.k.stride = job.k_stride;
+    quad.v.stride = job.v_stride;
+    for (int i = 0; i < kQuadLanes; ++i) {
+      const int from = std::min(lane + i, queries - 1);
+      const Window& w = windows[from];
+      quad.low[i] = static_cast<float>(w.low);
+      quad.high[i] = static_cast<float>(w.high);
+      quad.center[i] = w.center;
+      quad.sink[i] = terms.sink(from);
+      // A window that is shorter than another begins with the first key.
+      quad.k.rows[i] = job.k + w.begin * job.k_stride;
+      quad.v.rows[i] = job.v + w.begin * job.v_stride;
+      quad.count = std::max(quad.count, w.count);
+    }
+    steps += quad_steps(quad.count, p.dim_qk, p.dim_v);
+  }
+  PacedRequests requests(job.upcoming, steps);
+  float* logits_row = job.scratch + kPredictedQueries * row;
+  const auto weights_of = [&](int lane) { return job.scratch + lane * row; };
+  for (int lane = 0; lane < queries; lane += kQuadLanes) {
+    const QuadOfWindows& quad = quads[lane / kQuadLanes];
+    HWY_ALIGN float maximum[kQuadLanes] = {};
+    quad_scores(Quad(job.tile.q_rows, lane, queries), quad.k, quad.count, p.dim_qk,
+                static_cast<float>(std::numbers::log2e), nullptr, weights_of(lane), maximum,
+                requests);
+    if (!terms.shapes_or_masks()) continue;
+    for (int i = lane; i < std::min(lane + kQuadLanes, queries); ++i) {
+      change_lane(i - lane, windows[i].count, weights_of(lane), logits_row, [&](float* logits) {
+        terms.shape_lane(i, windows[i].begin, windows[i].count, logits);
+      });
     }
   }
-  const std::int64_t stride = job.v_stride;
-  for (int lane = 0; lane < queries; ++lane) {
-    if (job.upcoming != nullptr) job.upcoming->step(1);
-    const Window& w = windows[lane];
-    const float* v = job.v + w.begin * job.v_stride;
-    weighted_rows(
-        weights + lane * row, [v, stride](std::ptrdiff_t t) { return v + t * stride; }, w.count,
-        p.dim_v, w.inverse_sum, job.tile.out_rows[lane]);
+  const float factor = gaussian_factor(job.window);
+  for (int lane = 0; lane < queries; lane += kQuadLanes) {
+    weigh_quad(factor, weights_of(lane), quads[lane / kQuadLanes]);
   }
+  for (int lane = 0; lane < queries; lane += kQuadLanes) {
+    const QuadOfWindows& quad = quads[lane / kQuadLanes];
+    quad_values<false>(
+        weights_of(lane), quad.v, quad.count, p.dim_v,
+        {job.tile.out_rows + lane, std::min(kQuadLanes, queries - lane), quad.inverse_sum, nullptr},
+        requests);
+  }
+  if (job.upcoming != nullptr) job.upcoming->rest();
 }
 
 }  // namespace

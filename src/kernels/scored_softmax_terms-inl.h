@@ -75,6 +75,8 @@ class TileTerms {
 
   /// Whether shape_lane() changes anything beside what the pattern masks.
   bool shapes() const { return lanes_.has_value() || shaping_.modifier != nullptr; }
+  /// Whether it changes anything.
+  bool shapes_or_masks() const { return shapes() || shaping_.mask != nullptr; }
 
   /// A lane's sink, a logit in base 2; -infinity without one.
   float sink(int lane) const {

@@ -79,7 +79,7 @@ void monotonic_target(const MonotonicTile& job) {
   const int lanes = job.tile.queries.lanes;
   job.runs.clear();
   job.pattern.runs(job.tile.queries, job.runs);
-  if (reads_in_quads(job.pattern, job.runs, p.dim_v)) return monotonic_quads(job);
+  if (reads_in_quads(job.pattern, job.runs)) return monotonic_quads(job);
   const OnlineTile t = start_tile(job.scratch, p.dim_v, lanes, kMostBlockKeys);
   float* packed = t.factor + kLaneStride;
   pack_transposed(job.tile.q_rows, lanes, t.columns, p.dim_qk,

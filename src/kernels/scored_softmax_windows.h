@@ -37,7 +37,7 @@ void run_monotonic_tile(const MonotonicTile& job);
 constexpr int kPredictedBlock = 2048;
 
 /// Queries whose network is computed together.
-constexpr int kNetworkQueries = 4;
+constexpr int kNetworkQueries = 8;
 
 /// A position or an edge of a window as an index in [0, keys]; 0 for NaN.
 inline std::int64_t index_within(double position, std::int64_t keys) {
@@ -48,6 +48,7 @@ struct PredictionJob {
   const PositionNetwork& network;
   const float* const* q_rows = nullptr;
   int queries = 0;
+  int rows = 0;  ///< The queries, and those that are known to follow, which are fetched meanwhile.
   std::int64_t keys = 0;        ///< Nk
   double* positions = nullptr;  ///< Of every query, with room for whole vectors.
   double* scratch = nullptr;    ///< prediction_doubles()
@@ -65,8 +66,8 @@ struct PredictedTile {
   std::int64_t k_stride = 0;
   const float* v = nullptr;
   std::int64_t v_stride = 0;
-  float* scratch = nullptr;      ///< kPredictedQueries times window_floats(), 64-byte aligned.
-  Upcoming* upcoming = nullptr;  ///< Fetched meanwhile, in two steps a lane, or null.
+  float* scratch = nullptr;      ///< kPredictedQueries + 1 times window_floats(), 64-byte aligned.
+  Upcoming* upcoming = nullptr;  ///< Fetched meanwhile, or null.
 };
 /// Floats of one query's weights: a window of keys, padded to whole vectors.
 std::int64_t window_floats(const Problem& problem, std::int64_t window);

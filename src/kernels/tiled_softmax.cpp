@@ -243,7 +243,7 @@ HWY_EXPORT(run_strip_entry);
 void run_tile(TileJob& job) {
   if (job.queries.lanes <= kNarrowLanes) return run_narrow_tile(job);
   list_runs(job);
-  if (reads_in_quads(*job.pattern, *job.runs, job.dim_v)) return run_quad_tile(job);
+  if (reads_in_quads(*job.pattern, *job.runs)) return run_quad_tile(job);
   HWY_DYNAMIC_DISPATCH(run_tile_entry)(job);
 }
 

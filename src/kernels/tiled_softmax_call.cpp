@@ -260,7 +260,7 @@ TileWork tile_work(const TileQueries& queries, const KeyPattern& pattern, std::v
     work = wide_tile_work(queries, pattern, runs, dim_v);
     // It joins its rows with what they held, by two exponentials each; four lanes at a time by one,
     // which is counted whether they held anything or not.
-    if (resume && !reads_in_quads(pattern, runs, dim_v)) work.exps += 2.0 * queries.lanes;
+    if (resume && !reads_in_quads(pattern, runs)) work.exps += 2.0 * queries.lanes;
     return work;
   }
   runs.clear();
@@ -280,7 +280,7 @@ TileWork wide_tile_work(const TileQueries& queries, const KeyPattern& pattern,
   runs.clear();
   pattern.runs(queries, runs);
   const int lanes = queries.lanes;
-  const bool quads = reads_in_quads(pattern, runs, dim_v);
+  const bool quads = reads_in_quads(pattern, runs);
   const bool by_rows = !quads && output_by_rows(runs, lanes, dim_v);
   if (quads) {
     std::uint64_t mask[kMostBlockKeys];

@@ -160,14 +160,13 @@ TEST(ReadsInQuads, IsForWindowsOfFewKeysThatAreOneBlock) {
   const WindowPattern few(20, 11, 0, 1000, {}), more(20, 12, 0, 1000, {});
   const WindowPattern causal(WindowPattern::kUnlimited, 0, 0, 20, {});
   const std::vector<KeyRun> one{{0, 100, 131, true}, {0, 131, 140, false}, {0, 140, 150, true}};
-  EXPECT_TRUE(reads_in_quads(few, one, 64));
-  EXPECT_FALSE(reads_in_quads(more, one, 64)) << "33 keys";
-  EXPECT_FALSE(reads_in_quads(causal, {{0, 0, 20, true}}, 64)) << "not a window";
-  EXPECT_FALSE(reads_in_quads(few, one, 72)) << "rows of 72 are no whole vectors";
-  EXPECT_FALSE(reads_in_quads(few, {}, 64));
-  EXPECT_FALSE(reads_in_quads(few, {{0, 100, 110, true}, {0, 111, 140, true}}, 64)) << "a gap";
-  EXPECT_FALSE(reads_in_quads(few, {{0, 100, 110, true}, {1, 110, 140, true}}, 64));
-  EXPECT_FALSE(reads_in_quads(few, {{0, 0, 129, true}}, 64));
+  EXPECT_TRUE(reads_in_quads(few, one));
+  EXPECT_FALSE(reads_in_quads(more, one)) << "33 keys";
+  EXPECT_FALSE(reads_in_quads(causal, {{0, 0, 20, true}})) << "not a window";
+  EXPECT_FALSE(reads_in_quads(few, {}));
+  EXPECT_FALSE(reads_in_quads(few, {{0, 100, 110, true}, {0, 111, 140, true}})) << "a gap";
+  EXPECT_FALSE(reads_in_quads(few, {{0, 100, 110, true}, {1, 110, 140, true}}));
+  EXPECT_FALSE(reads_in_quads(few, {{0, 0, 129, true}}));
 }
 
 TEST(OutputByRows, IsForFewKeysOfWhichSomeAreMasked) {
