@@ -71,8 +71,9 @@ HWY_INLINE const float* rows_of_lane(const QuadWindows& windows, int lane) {
   return windows.rows[lane];
 }
 
-/// What weights are multiplied with once the sums have counted them: a row of kQuadLanes for each
-/// key, `step` floats apart.
+/// What weights are multiplied with once the sums have counted them: those of a key, kQuadLanes for
+/// each, and of the keys after it that fill a vector, begin `step` floats from those of the key
+/// before it.
 struct QuadTable {
   const float* first = nullptr;  ///< Null for nothing.
   std::ptrdiff_t step = 0;
@@ -96,19 +97,6 @@ HWY_INLINE std::uint64_t quad_bits(const std::uint64_t* mask, int lane, std::ptr
 }
 
 #if HWY_TARGET != HWY_SCALAR
-
-/// Blocks of four floats at from, from + step, ...
-template <class D>
-HWY_INLINE hn::Vec<D> load_blocks(D d, const float* from, std::ptrdiff_t step) {
-  if constexpr (hn::MaxLanes(d) > kQuadLanes) {
-    const hn::Half<D> half;
-    constexpr auto kBlocks = static_cast<std::ptrdiff_t>(hn::MaxLanes(half) / kQuadLanes);
-    return hn::Combine(d, load_blocks(half, from + kBlocks * step, step),
-                       load_blocks(half, from, step));
-  } else {
-    return hn::LoadU(d, from);
-  }
-}
 
 /// The halves of a added, and above them those of b.
 template <class D, class V>
@@ -236,9 +224,7 @@ HWY_INLINE void quad_weights(std::ptrdiff_t keys, const float* before, const flo
     float* at = scores + j * kQuadLanes;
     const auto p = exp2_nonpositive(d, hn::Sub(hn::Load(d, at), shift));
     total = hn::Add(total, p);
-    hn::Store(table.first == nullptr
-                  ? p
-                  : hn::Mul(p, load_blocks(d, table.first + j * table.step, table.step)),
+    hn::Store(table.first == nullptr ? p : hn::Mul(p, hn::LoadU(d, table.first + j * table.step)),
               d, at);
   }
   const auto none4 = hn::Set(d4, -std::numeric_limits<float>::infinity());

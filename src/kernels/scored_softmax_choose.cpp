@@ -193,7 +193,11 @@ void sampled_target(const ChoiceTile& job, const float* uniform) {
   const TileTerms terms(job.shaping, job.tile.queries);
   sum_segments(job, terms, packed, t, segments);
   alignas(64) float lane_uniform[kTileQueries] = {};
-  for (int lane = 0; lane < lanes; ++lane) lane_uniform[lane] = uniform[job.tile.row[lane]];
+  const TileQueries& queries = job.tile.queries;
+  for (int lane = 0; lane < lanes; ++lane) {
+    const std::int64_t head = queries.batch * job.problem.heads_q + queries.head[lane];
+    lane_uniform[lane] = uniform[head * job.problem.seq_q + queries.query[lane]];
+  }
   Draw draw;
   std::fill_n(draw.sink, kTileQueries, kNone);
   for (int lane = 0; lane < lanes; ++lane) draw.sink[lane] = terms.sink(lane);

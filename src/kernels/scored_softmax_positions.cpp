@@ -4,6 +4,7 @@
 #include <numbers>
 #include <numeric>
 
+#include "kernels/key_ranges.h"
 #include "kernels/masked_pattern.h"
 #include "kernels/per_thread.h"
 #include "kernels/prepared_pair.h"
@@ -85,6 +86,16 @@ GaussianTable::GaussianTable(const Problem& p, std::int64_t window) {
     values_.insert(values_.end(), static_cast<std::size_t>(group),
                    static_cast<float>(std::exp(-ratio * ratio / 2)));
   }
+  if (!monotonic_pattern(p, window).few_keys()) return;
+  // Where a quad needs distances that are not here, its mask forbids the pair.
+  const auto size = static_cast<std::int64_t>(values_.size());
+  quads_.reserve(values_.size() * kQuadFloats);
+  for (std::int64_t at = 0; at < size; ++at) {
+    for (std::int64_t i = 0; i < kQuadFloats; ++i) {
+      const std::int64_t from = at - i / kQuadLanes * group + i % kQuadLanes;
+      quads_.push_back(from < 0 || from >= size ? 0 : values_[static_cast<std::size_t>(from)]);
+    }
+  }
 }
 
 void monotonic_window_attention(const Problem& p, std::int64_t window,
@@ -102,7 +113,6 @@ void monotonic_window_attention(const Problem& p, std::int64_t window,
   PerThread<Mine> threads(executor.threads());
   const bool look_ahead = p.batch * p.heads_kv * head_bytes(p) > kNearBytes;
   const auto fill = [&](const PieceIndex& at, LaneTile& tile) {
-    tile.queries.lanes = 0;
     fill_lane_tile(p, inputs.q, output, at, tile);
   };
   // Neighbouring tiles on one thread: each reads what the last one has brought, and some more.

@@ -15,7 +15,24 @@ void add_query(const Problem& p, ConstTensorView q, TensorView out, std::int64_t
   tile.queries.head[at] = h;
   tile.q_rows[at] = q.row(b, h, i);
   tile.out_rows[at] = out.row(b, h, i);
-  tile.row[at] = (b * p.heads_q + h) * p.seq_q + i;
+}
+
+/// Queries [begin, end) of a head that has its keys for itself.
+void add_queries(ConstTensorView q, TensorView out, std::int64_t begin, std::int64_t end,
+                 LaneTile& tile) {
+  const std::int64_t b = tile.queries.batch, h = tile.kv_head;
+  const float* q_row = q.row(b, h, begin);
+  float* out_row = out.row(b, h, begin);
+  const std::int64_t count = end - begin;
+  for (std::int64_t lane = 0; lane < count; ++lane) {
+    tile.queries.position[lane] = tile.queries.query[lane] = begin + lane;
+  }
+  std::fill_n(tile.queries.head, count, h);
+  for (std::int64_t lane = 0; lane < count; ++lane) {
+    tile.q_rows[lane] = q_row + lane * q.stride[2];
+    tile.out_rows[lane] = out_row + lane * out.stride[2];
+  }
+  tile.queries.lanes = static_cast<int>(count);
 }
 
 }  // namespace
@@ -31,6 +48,8 @@ void fill_lane_tile(const Problem& p, ConstTensorView q, TensorView out, const P
   tile.kv_head = at.head % p.heads_kv;
   const std::int64_t begin = at.index * kTileQueries;
   const std::int64_t end = std::min(begin + kTileQueries, p.seq_q * p.group());
+  tile.queries.lanes = 0;
+  if (p.group() == 1) return add_queries(q, out, begin, end, tile);
   std::int64_t query = begin / p.group(), head = begin % p.group();
   for (std::int64_t lane = begin; lane < end; ++lane) {
     add_query(p, q, out, query, head, tile);

@@ -23,7 +23,6 @@ struct LaneTile {
   std::int64_t kv_head = 0;
   const float* q_rows[kTileQueries] = {};
   float* out_rows[kTileQueries] = {};
-  std::int64_t row[kTileQueries] = {};  ///< (batch * Hq + head) * Nq + query.
 };
 
 /// What a problem does to logits between the score and the softmax; null members do nothing.

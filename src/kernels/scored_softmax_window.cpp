@@ -58,10 +58,10 @@ void monotonic_quads(const MonotonicTile& job) {
   std::fill_n(states.maximum, kTileQueries, -std::numeric_limits<float>::infinity());
   std::fill_n(states.sum, kTileQueries, 0.0F);
   terms.start(t);
-  const float* first =
-      job.gaussian.at(gaussian_index(p, job.tile) - (begin - p.diagonal()) * p.group());
-  const auto table = [first, step = p.group()](int lane, int key) {
-    return QuadTable{first + lane - key * step, -step};
+  const std::int64_t first = gaussian_index(p, job.tile) - (begin - p.diagonal()) * p.group();
+  const auto table = [&](int lane, int key) {
+    return QuadTable{job.gaussian.quad_at(first + lane - key * p.group()),
+                     -p.group() * GaussianTable::kQuadFloats};
   };
   constexpr auto kScale = static_cast<float>(std::numbers::log2e);
   if (terms.shapes()) {

@@ -23,9 +23,16 @@ class GaussianTable {
   GaussianTable(const Problem& problem, std::int64_t window);
   /// Of distance floor(index / group); as many lanes of a tile may follow.
   const float* at(std::int64_t index) const { return values_.data() + zero_ + index; }
+  /// Of four lanes from `index` on and one key, then of the same lanes and the next three keys;
+  /// where windows have few keys (KeyPattern::few_keys()).
+  const float* quad_at(std::int64_t index) const {
+    return quads_.data() + (zero_ + index) * kQuadFloats;
+  }
+  static constexpr std::int64_t kQuadFloats = 16;
 
  private:
   std::vector<float> values_;
+  std::vector<float> quads_;
   std::int64_t zero_ = 0;  // Where distance 0 begins.
 };
 
