@@ -190,12 +190,14 @@ struct PredictedBlocks {
   std::int64_t size;      // Lanes of a block.
 };
 
-/// order[0, count): the indices of positions in [0, keys], by position, in steps of some keys.
-void order_by_position(const double* positions, int count, std::int64_t keys, std::int32_t* order) {
+/// order[0, count): the indices below count by position_of(index), in [0, keys], in steps of some
+/// keys.
+template <class PositionOf>
+void order_by_position(PositionOf position_of, int count, std::int64_t keys, std::int32_t* order) {
   constexpr int kSteps = 1024;
   const double scale = kSteps / static_cast<double>(keys);
   const auto step = [&](int i) {
-    return static_cast<std::size_t>(std::min(std::max(0.0, scale * positions[i]), kSteps - 1.0));
+    return static_cast<std::size_t>(std::min(std::max(0.0, scale * position_of(i)), kSteps - 1.0));
   };
   std::int32_t ends[kSteps] = {};
   for (int i = 0; i < count; ++i) ++ends[step(i)];
@@ -227,7 +229,7 @@ class PredictedCall {
   /// Lanes of a block that follow each other in the order of the keys.
   struct Tile {
     LaneTile lanes;
-    double positions[kPredictedQueries];
+    KeyWindow windows[kPredictedQueries];
   };
   static constexpr int kPredictedAtOnce = 4 * kPredictedQueries;
 
@@ -246,7 +248,17 @@ class PredictedCall {
                        block.scratch.positions + first, network});
   }
   void order(const Block& block) const {
-    order_by_position(block.scratch.positions, block.count, problem_.seq_k, block.scratch.order);
+    const double* positions = block.scratch.positions;
+    if (!problem_.causal) {
+      order_by_position([&](int i) { return positions[i]; }, block.count, problem_.seq_k,
+                        block.scratch.order);
+      return;
+    }
+    // A window in the future visits the last keys that there are.
+    const auto visited = [&](int i) {
+      return std::min(positions[i], static_cast<double>(keys_of(block, block.begin + i)));
+    };
+    order_by_position(visited, block.count, problem_.seq_k, block.scratch.order);
   }
   /// The index-th tile.
   void place(const Block& block, std::int64_t index, Tile& tile) const {
@@ -254,14 +266,15 @@ class PredictedCall {
     const auto first = static_cast<int>(index * kPredictedQueries);
     for (int at = first; at < std::min(block.count, first + kPredictedQueries); ++at) {
       const std::int32_t lane = block.scratch.order[at];
-      tile.positions[at - first] = block.scratch.positions[lane];
+      tile.windows[at - first] =
+          key_window(block.scratch.positions[lane], window_, keys_of(block, block.begin + lane));
       add_lane(problem_, inputs_.q, output_, block.begin + lane, tile.lanes);
     }
   }
   /// Computes a placed tile; `weights` are this thread's.
   void run(const Tile& tile, float* weights, Upcoming* upcoming) const {
     const std::int64_t b = tile.lanes.queries.batch, h = tile.lanes.kv_head;
-    run_predicted_tile({problem_, tile.lanes, shaping_, window_, tile.positions,
+    run_predicted_tile({problem_, tile.lanes, shaping_, window_, tile.windows,
                         inputs_.k.row(b, h, 0), inputs_.k.stride[2], inputs_.v.row(b, h, 0),
                         inputs_.v.stride[2], weights, upcoming});
   }
@@ -297,13 +310,19 @@ class PredictedCall {
     tile.queries.batch = block.batch;
     tile.kv_head = block.kv_head;
   }
+  /// Keys that a lane may read.
+  std::int64_t keys_of(const Block& block, std::int64_t lane) const {
+    return readable_keys(problem_, block.batch, lane / problem_.group());
+  }
   /// The keys that the tile's windows lie in.
   Reach reach(const Tile& tile) const {
-    const auto [low, high] =
-        std::minmax_element(tile.positions, tile.positions + tile.lanes.queries.lanes);
-    const auto window = static_cast<double>(window_);
-    return {index_within(*low - window, problem_.seq_k),
-            index_within(*high + window + 1, problem_.seq_k)};
+    Reach all{problem_.seq_k, 0};
+    for (int lane = 0; lane < tile.lanes.queries.lanes; ++lane) {
+      const KeyWindow& w = tile.windows[lane];
+      all.begin = std::min(all.begin, w.begin);
+      all.end = std::max(all.end, w.begin + w.count);
+    }
+    return all;
   }
 
   const Problem& problem_;

@@ -149,27 +149,6 @@ void predict_target(const PredictionJob& job) {
   count_ops(job.queries * net.hidden * net.dim, job.queries * (net.hidden + 1));
 }
 
-/// The keys of one query: [begin, begin + count) are visited, [low, high) of these weighted.
-struct Window {
-  std::int64_t begin = 0;
-  std::int64_t count = 0;
-  std::int64_t low = 0;
-  std::int64_t high = 0;
-  float center = 0;  ///< Relative to begin.
-};
-
-Window window_at(double center, std::int64_t reach, std::int64_t keys) {
-  Window w;
-  w.count = std::min(2 * reach + 1, keys);
-  const std::int64_t low = index_within(std::ceil(center - static_cast<double>(reach)), keys);
-  const std::int64_t high = index_within(std::floor(center + static_cast<double>(reach)) + 1, keys);
-  w.begin = std::min(low, keys - w.count);
-  w.low = low - w.begin;
-  w.high = high - w.begin;
-  w.center = static_cast<float>(center - static_cast<double>(w.begin));
-  return w;
-}
-
 /// The windows of four queries, a place for each.
 struct QuadOfWindows {
   HWY_ALIGN float low[kQuadLanes];
@@ -262,13 +241,10 @@ void predicted_target(const PredictedTile& job) {
   const int queries = job.tile.queries.lanes;
   const std::int64_t row = window_floats(p, job.window);
   const TileTerms terms(job.shaping, job.tile.queries);
-  Window windows[kPredictedQueries];
   QuadOfWindows quads[kPredictedQueries / kQuadLanes];
   std::int64_t steps = 0;
   for (int lane = 0; lane < queries; ++lane) {
-    Window& w = windows[lane];
-    w = window_at(job.positions[lane], job.window,
-                  readable_keys(p, job.tile.queries.batch, job.tile.queries.position[lane]));
+    const KeyWindow& w = job.windows[lane];
     count_ops(w.count * (p.dim_qk + p.dim_v), 2 * w.count + (terms.has_sink() ? 1 : 0));
   }
   for (int lane = 0; lane < queries; lane += kQuadLanes) {
@@ -277,7 +253,7 @@ void predicted_target(const PredictedTile& job) {
     quad.v.stride = job.v_stride;
     for (int i = 0; i < kQuadLanes; ++i) {
       const int from = std::min(lane + i, queries - 1);
-      const Window& w = windows[from];
+      const KeyWindow& w = job.windows[from];
       quad.low[i] = static_cast<float>(w.low);
       quad.high[i] = static_cast<float>(w.high);
       quad.center[i] = w.center;
@@ -300,9 +276,9 @@ void predicted_target(const PredictedTile& job) {
                 requests);
     if (!terms.shapes_or_masks()) continue;
     for (int i = lane; i < std::min(lane + kQuadLanes, queries); ++i) {
-      change_lane(i - lane, windows[i].count, weights_of(lane), logits_row, [&](float* logits) {
-        terms.shape_lane(i, windows[i].begin, windows[i].count, logits);
-      });
+      const KeyWindow& w = job.windows[i];
+      change_lane(i - lane, w.count, weights_of(lane), logits_row,
+                  [&](float* logits) { terms.shape_lane(i, w.begin, w.count, logits); });
     }
   }
   const float factor = gaussian_factor(job.window);
@@ -334,6 +310,18 @@ namespace {
 HWY_EXPORT(predict_entry);
 HWY_EXPORT(predicted_entry);
 }  // namespace
+
+KeyWindow key_window(double center, std::int64_t reach, std::int64_t keys) {
+  KeyWindow w;
+  w.count = std::min(2 * reach + 1, keys);
+  const std::int64_t low = index_within(std::ceil(center - static_cast<double>(reach)), keys);
+  const std::int64_t high = index_within(std::floor(center + static_cast<double>(reach)) + 1, keys);
+  w.begin = std::min(low, keys - w.count);
+  w.low = low - w.begin;
+  w.high = high - w.begin;
+  w.center = static_cast<float>(center - static_cast<double>(w.begin));
+  return w;
+}
 
 void predict_positions(const PredictionJob& job) { HWY_DYNAMIC_DISPATCH(predict_entry)(job); }
 void run_predicted_tile(const PredictedTile& job) { HWY_DYNAMIC_DISPATCH(predicted_entry)(job); }

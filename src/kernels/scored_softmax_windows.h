@@ -44,6 +44,19 @@ inline std::int64_t index_within(double position, std::int64_t keys) {
   return static_cast<std::int64_t>(std::min(std::max(0.0, position), static_cast<double>(keys)));
 }
 
+/// The keys of one query: [begin, begin + count) are visited, of these the ones of [low, high),
+/// counted from begin, weighted.
+struct KeyWindow {
+  std::int64_t begin = 0;
+  std::int64_t count = 0;
+  std::int64_t low = 0;
+  std::int64_t high = 0;
+  float center = 0;  ///< Relative to begin.
+};
+/// The window around a position, of which keys [0, keys) may be read. Always as many keys are
+/// visited, if there are, at the end of those where the window lies beyond it.
+KeyWindow key_window(double center, std::int64_t reach, std::int64_t keys);
+
 struct PredictionJob {
   const PositionNetwork& network;
   const float* const* q_rows = nullptr;
@@ -61,7 +74,7 @@ struct PredictedTile {
   const LaneTile& tile;  ///< At most kPredictedQueries lanes, of any queries of a head.
   LogitShaping shaping;
   std::int64_t window = 0;
-  const double* positions = nullptr;  ///< Of every lane.
+  const KeyWindow* windows = nullptr;  ///< Of every lane.
   const float* k = nullptr;
   std::int64_t k_stride = 0;
   const float* v = nullptr;
