@@ -150,11 +150,11 @@ HWY_INLINE void quad_mask(const std::uint64_t* mask, int lane, std::ptrdiff_t ke
 
 /// scores[j][lane] = scale * q[lane] . k[j], j below `keys` padded to kQuadKeys; keys of all lanes
 /// (RowBlock) or of each (QuadWindows). With `mask`, what quad_mask() does as well.
-template <class Rows>
+template <class Rows, class Requests>
 HWY_INLINE void quad_scores(const Quad& quad, const Rows& k, std::ptrdiff_t keys,
                             std::ptrdiff_t dim, float scale, const std::uint64_t* mask,
                             float* HWY_RESTRICT scores, float* HWY_RESTRICT maximum,
-                            PacedRequests& requests) {
+                            Requests& requests) {
   const hn::ScalableTag<float> d;
   const hn::FixedTag<float, kQuadLanes> d4;
   using Vec = hn::Vec<decltype(d)>;
@@ -163,7 +163,7 @@ HWY_INLINE void quad_scores(const Quad& quad, const Rows& k, std::ptrdiff_t keys
   const float *q0 = quad.q[0], *q1 = quad.q[1], *q2 = quad.q[2], *q3 = quad.q[3];
   const Vec none = hn::Set(d, -std::numeric_limits<float>::infinity());
   Vec largest = none;
-  PacedRequests local = requests;
+  Requests local = requests;
   for (std::ptrdiff_t j = 0; j < keys; j += kQuadKeys) {
     // Beyond the last key it is taken again.
     std::ptrdiff_t row[kQuadKeys];
@@ -249,10 +249,10 @@ HWY_INLINE void quad_mask(const std::uint64_t* mask, int lane, std::ptrdiff_t ke
   }
 }
 
-template <class Rows>
+template <class Rows, class Requests>
 HWY_INLINE void quad_scores(const Quad& quad, const Rows& k, std::ptrdiff_t keys,
                             std::ptrdiff_t dim, float scale, const std::uint64_t* mask,
-                            float* scores, float* maximum, PacedRequests&) {
+                            float* scores, float* maximum, Requests&) {
   for (std::ptrdiff_t j = 0; j < keys; ++j) {
     for (int i = 0; i < kQuadLanes; ++i) {
       const float* row = rows_of_lane(k, i) + j * k.stride;
@@ -285,6 +285,16 @@ HWY_INLINE void quad_weights(std::ptrdiff_t keys, const float* before, const flo
 
 #endif
 
+/// quad_scores() where nothing is asked for, in a function of its own, with registers for addresses
+/// to itself.
+template <class Rows>
+HWY_NOINLINE void quad_scores(const Quad& quad, const Rows& k, std::ptrdiff_t keys,
+                              std::ptrdiff_t dim, float scale, const std::uint64_t* mask,
+                              float* HWY_RESTRICT scores, float* HWY_RESTRICT maximum) {
+  NoRequests none;
+  quad_scores(quad, k, keys, dim, scale, mask, scores, maximum, none);
+}
+
 /// Where the outputs of four queries go: rows[lane] = scale[lane] sum, and, with `keep`, that and
 /// keep[lane] rows[lane].
 struct QuadRows {
@@ -305,10 +315,10 @@ HWY_INLINE void change_lane(int lane, std::ptrdiff_t keys, float* scores, float*
 
 /// V vectors of the outputs, from `at` on, of which a single one may be partial: the sums of
 /// weights[j][lane] v[j].
-template <int V, bool add, bool partial, class Rows>
+template <int V, bool add, bool partial, class Rows, class Requests>
 HWY_INLINE void quad_value_vectors(const float* HWY_RESTRICT weights, const Rows& v,
                                    std::ptrdiff_t keys, std::ptrdiff_t at, std::ptrdiff_t dim,
-                                   const QuadRows& out, PacedRequests& requests) {
+                                   const QuadRows& out, Requests& requests) {
   static_assert(V == 1 || !partial);
   const hn::ScalableTag<float> d;
   using Vec = hn::Vec<decltype(d)>;
@@ -328,7 +338,7 @@ HWY_INLINE void quad_value_vectors(const float* HWY_RESTRICT weights, const Rows
     for (int i = 0; i < V; ++i) acc[lane][i] = hn::Zero(d);
   }
   const float* first = rows_of_lane(v, 0) + at;
-  PacedRequests local = requests;
+  Requests local = requests;
   for (std::ptrdiff_t j = 0; j < keys; ++j, first += v.stride) {
     local.step();
     Vec x[V];
@@ -368,9 +378,9 @@ HWY_INLINE void quad_value_vectors(const float* HWY_RESTRICT weights, const Rows
 }
 
 /// The outputs of four queries, `dim` numbers each. `add`: with `keep`.
-template <bool add, class Rows>
+template <bool add, class Rows, class Requests>
 HWY_INLINE void quad_values(const float* weights, const Rows& v, std::ptrdiff_t keys,
-                            std::ptrdiff_t dim, const QuadRows& out, PacedRequests& requests) {
+                            std::ptrdiff_t dim, const QuadRows& out, Requests& requests) {
   const auto lanes = static_cast<std::ptrdiff_t>(hn::Lanes(hn::ScalableTag<float>()));
   std::ptrdiff_t at = 0;
   for (; at + kQuadVectors * lanes <= dim; at += kQuadVectors * lanes) {

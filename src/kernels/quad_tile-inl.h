@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <type_traits>
 #include <vector>
 
 #include "kernels/key_pattern.h"
@@ -69,6 +70,25 @@ class QuadTile {
   HWY_INLINE void weights(float scale, float* scores, QuadStates& states, const Shape& shape,
                           const Table& table, Upcoming* upcoming) {
     start_requests(upcoming);
+    if (asks_) {
+      weights_asking(scale, scores, states, shape, table, requests_);
+    } else {
+      NoRequests none;
+      weights_asking(scale, scores, states, shape, table, none);
+    }
+  }
+
+  /// The output rows: scale[lane] times the sums of values.
+  HWY_INLINE void outputs(const float* scale) { write_rows<false>(scale, nullptr); }
+  /// The same, and keep[lane] times what is there.
+  HWY_INLINE void add_outputs(const float* scale, const float* keep) {
+    write_rows<true>(scale, keep);
+  }
+
+ private:
+  template <class Shape, class Table, class Requests>
+  HWY_INLINE void weights_asking(float scale, float* scores, QuadStates& states, const Shape& shape,
+                                 const Table& table, Requests& requests) {
     const int lanes = rows_.queries.lanes;
     HWY_ALIGN float before[kTileQueries];
     std::copy_n(states.maximum, kTileQueries, before);
@@ -79,8 +99,15 @@ class QuadTile {
       count_ops(std::int64_t{span.keys()} * quad.lanes * (rows_.dim_qk + rows_.dim_v),
                 std::int64_t{span.keys() + 1} * quad.lanes);
       const std::uint64_t* mask = mask_ + span.begin;
-      quad_scores(quad, rows_of(rows_.k, span), span.keys(), rows_.dim_qk, scale,
-                  Shape::kShapes ? nullptr : mask, scores, states.maximum + lane, requests_);
+      const std::uint64_t* at_once = Shape::kShapes ? nullptr : mask;
+      const RowBlock k = rows_of(rows_.k, span);
+      if constexpr (std::is_same_v<Requests, NoRequests>) {
+        quad_scores(quad, k, span.keys(), rows_.dim_qk, scale, at_once, scores,
+                    states.maximum + lane);
+      } else {
+        quad_scores(quad, k, span.keys(), rows_.dim_qk, scale, at_once, scores,
+                    states.maximum + lane, requests);
+      }
       if constexpr (Shape::kShapes) {
         shape_quad(quad, span, shape, scores);
         quad_mask(mask, lane, span.keys(), scores, states.maximum + lane);
@@ -95,16 +122,17 @@ class QuadTile {
     }
   }
 
-  /// The output rows: scale[lane] times the sums of values.
-  HWY_INLINE void outputs(const float* scale) { write_rows<false>(scale, nullptr); }
-  /// The same, and keep[lane] times what is there.
-  HWY_INLINE void add_outputs(const float* scale, const float* keep) {
-    write_rows<true>(scale, keep);
-  }
-
- private:
   template <bool add>
   HWY_INLINE void write_rows(const float* scale, const float* keep) {
+    if (asks_) {
+      write_rows_asking<add>(scale, keep, requests_);
+    } else {
+      NoRequests none;
+      write_rows_asking<add>(scale, keep, none);
+    }
+  }
+  template <bool add, class Requests>
+  HWY_INLINE void write_rows_asking(const float* scale, const float* keep, Requests& requests) {
     const int lanes = rows_.queries.lanes;
     for (int lane = 0; lane < lanes; lane += kQuadLanes) {
       const KeySpan& span = ranges_.quad[lane / kQuadLanes];
@@ -112,7 +140,7 @@ class QuadTile {
                        rows_.dim_v,
                        {rows_.out + lane, std::min(kQuadLanes, lanes - lane), scale + lane,
                         add ? keep + lane : nullptr},
-                       requests_);
+                       requests);
     }
   }
 
@@ -121,7 +149,8 @@ class QuadTile {
   }
 
   void start_requests(Upcoming* upcoming) {
-    if (upcoming == nullptr) return;
+    asks_ = upcoming != nullptr && upcoming->lines() > 0;
+    if (!asks_) return;
     std::int64_t steps = 0;
     for (const KeySpan& span : ranges_.quad) {
       steps += quad_steps(span.keys(), rows_.dim_qk, rows_.dim_v);
@@ -144,6 +173,7 @@ class QuadTile {
   std::uint64_t mask_[kMostBlockKeys + kQuadKeys];
   float* weights_[kQuads] = {};
   PacedRequests requests_;
+  bool asks_ = false;
 };
 
 /// scale[lane] = 1 / sum, or 0 where no key was seen.

@@ -205,6 +205,11 @@ class PacedRequests {
   std::uint32_t credit_ = 0;
 };
 
+/// In the place of PacedRequests where nothing is asked for.
+struct NoRequests {
+  void step() {}
+};
+
 /// Rows that the step after this one reads, fetched row by row meanwhile.
 struct RowsAhead {
   const float* rows = nullptr;  ///< Null for none.
