@@ -87,12 +87,12 @@ HWY_INLINE std::int64_t quad_steps(std::int64_t keys, std::int64_t dim_qk, std::
          keys * (vectors / kQuadVectors + vectors % kQuadVectors);
 }
 
-/// The lanes of four queries that read the first of some keys, four bits a key, by mask words.
-HWY_INLINE std::uint64_t quad_bits(const std::uint64_t* mask, int lane, std::ptrdiff_t keys) {
+/// The lanes of four queries that read the keys of a vector, four bits a key, by mask words: of
+/// keys beyond a quad's range none.
+HWY_INLINE std::uint64_t quad_bits(const std::uint64_t* mask, int lane) {
   std::uint64_t bits = 0;
 #pragma GCC unroll 4
   for (int i = 0; i < kQuadKeys; ++i) bits |= (mask[i] >> lane & 15U) << kQuadLanes * i;
-  if (keys < kQuadKeys) bits &= (std::uint64_t{1} << kQuadLanes * keys) - 1;
   return bits;
 }
 
@@ -139,7 +139,7 @@ HWY_INLINE void quad_mask(const std::uint64_t* mask, int lane, std::ptrdiff_t ke
   const auto none = hn::Set(d, -std::numeric_limits<float>::infinity());
   auto largest = none;
   for (std::ptrdiff_t j = 0; j < keys; j += kQuadKeys) {
-    const std::uint64_t bits = quad_bits(mask + j, lane, keys - j);
+    const std::uint64_t bits = quad_bits(mask + j, lane);
     float* at = scores + j * kQuadLanes;
     const auto score = hn::IfThenElse(lanes_of(d, bits, 0), hn::Load(d, at), none);
     hn::Store(score, d, at);
@@ -199,7 +199,7 @@ HWY_INLINE void quad_scores(const Quad& quad, const Rows& k, std::ptrdiff_t keys
     }
     Vec score = hn::Mul(hn::Set(d, scale), quad_sums(d, acc));
     if (mask != nullptr) {
-      score = hn::IfThenElse(lanes_of(d, quad_bits(mask + j, quad.lane, keys - j), 0), score, none);
+      score = hn::IfThenElse(lanes_of(d, quad_bits(mask + j, quad.lane), 0), score, none);
       largest = hn::Max(largest, score);
     }
     hn::Store(score, d, scores + j * kQuadLanes);
@@ -240,7 +240,7 @@ HWY_INLINE void quad_weights(std::ptrdiff_t keys, const float* before, const flo
 HWY_INLINE void quad_mask(const std::uint64_t* mask, int lane, std::ptrdiff_t keys, float* scores,
                           float* maximum) {
   for (std::ptrdiff_t j = 0; j < keys; ++j) {
-    const std::uint64_t bits = quad_bits(mask + j, lane, keys - j);
+    const std::uint64_t bits = quad_bits(mask + j, lane);
     for (int i = 0; i < kQuadLanes; ++i) {
       float& score = scores[j * kQuadLanes + i];
       if ((bits >> i & 1) == 0) score = -std::numeric_limits<float>::infinity();

@@ -4,7 +4,6 @@
 #include <numbers>
 #include <numeric>
 
-#include "kernels/key_ranges.h"
 #include "kernels/masked_pattern.h"
 #include "kernels/per_thread.h"
 #include "kernels/prepared_pair.h"
@@ -14,57 +13,10 @@
 namespace attnbench::kernels {
 namespace {
 
-WindowPattern monotonic_pattern(const Problem& p, std::int64_t window) {
-  return {window, p.causal ? 0 : window, p.diagonal(), p.seq_k, p.key_lengths};
-}
-
-/// Of `rows` keys and values, those that are asked for: no more than the second-level cache keeps
-/// until they are read.
-std::int64_t rows_ahead(const Problem& p, std::int64_t rows) {
-  constexpr std::int64_t kMostFloats = std::int64_t{1} << 15;  // 128 KiB.
-  return std::clamp<std::int64_t>(rows, 0, kMostFloats / (p.dim_qk + p.dim_v));
-}
-
-/// What `next` reads and `now` does not, and where it writes: its queries, the keys and values of
-/// its windows, its output rows.
-void add_next_tile(const Problem& p, std::int64_t window, const LaneTile& now, const LaneTile& next,
-                   const Inputs& inputs, Upcoming& upcoming) {
-  upcoming.add_rows(next.q_rows, next.queries.lanes, p.dim_qk);
-  const std::int64_t right = p.causal ? 0 : window;
-  const auto low = [&](const LaneTile& tile) {
-    return index_within(static_cast<double>(tile.queries.first() + p.diagonal() - window), p.seq_k);
-  };
-  const auto high = [&](const LaneTile& tile) {
-    return index_within(static_cast<double>(tile.queries.last() + p.diagonal() + right + 1),
-                        p.seq_k);
-  };
-  std::int64_t begin = low(next), end = high(next);
-  if (next.kv_head == now.kv_head && next.queries.batch == now.queries.batch) {
-    if (next.queries.first() < now.queries.first()) {
-      end = std::min(end, low(now));
-    } else {
-      begin = std::max(begin, high(now));
-    }
-  }
-  const std::int64_t b = next.queries.batch, h = next.kv_head;
-  const std::int64_t count = rows_ahead(p, end - begin);
-  upcoming.add_rows(inputs.k.row(b, h, begin), inputs.k.stride[2], count, p.dim_qk);
-  upcoming.add_rows(inputs.v.row(b, h, begin), inputs.v.stride[2], count, p.dim_v);
-  upcoming.add_rows(next.out_rows, next.queries.lanes, p.dim_v);
-}
-
 /// Hidden units, padded: 4 vectors of AVX-512.
 std::int64_t padded_units(std::int64_t hidden) { return (hidden + 31) / 32 * 32; }
 
-std::size_t per_thread(std::size_t floats, int threads) {
-  return static_cast<std::size_t>(threads) * workspace_take_bytes(floats);
-}
-
 }  // namespace
-
-std::size_t monotonic_floats(const Problem& p) {
-  return static_cast<std::size_t>((kMostBlockKeys + p.dim_v + 3 + p.dim_qk) * kTileQueries);
-}
 
 std::int64_t window_floats(const Problem& p, std::int64_t window) {
   return (std::min(2 * window + 1, p.seq_k) + 15) / 16 * 16;
@@ -72,66 +24,6 @@ std::int64_t window_floats(const Problem& p, std::int64_t window) {
 
 std::size_t prediction_doubles(std::int64_t dim, std::int64_t padded_hidden) {
   return static_cast<std::size_t>(kNetworkQueries * (dim + padded_hidden));
-}
-
-GaussianTable::GaussianTable(const Problem& p, std::int64_t window) {
-  // Pairs of a tile that its mask forbids are looked up as well, and lanes that it does not have.
-  const std::int64_t reach =
-      std::min(window, std::max(p.seq_q, p.seq_k)) + std::int64_t{2} * kTileQueries;
-  const std::int64_t group = p.group();
-  zero_ = reach * group;
-  values_.reserve(static_cast<std::size_t>((2 * reach + 1) * group));
-  for (std::int64_t x = -reach; x <= reach; ++x) {
-    const double ratio = 2 * static_cast<double>(x) / static_cast<double>(window);  // x / sigma
-    values_.insert(values_.end(), static_cast<std::size_t>(group),
-                   static_cast<float>(std::exp(-ratio * ratio / 2)));
-  }
-  if (!monotonic_pattern(p, window).few_keys()) return;
-  // Where a quad needs distances that are not here, its mask forbids the pair.
-  const auto size = static_cast<std::int64_t>(values_.size());
-  quads_.reserve(values_.size() * kQuadFloats);
-  for (std::int64_t at = 0; at < size; ++at) {
-    for (std::int64_t i = 0; i < kQuadFloats; ++i) {
-      const std::int64_t from = at - i / kQuadLanes * group + i % kQuadLanes;
-      quads_.push_back(from < 0 || from >= size ? 0 : values_[static_cast<std::size_t>(from)]);
-    }
-  }
-}
-
-void monotonic_window_attention(const Problem& p, std::int64_t window,
-                                const GaussianTable& gaussian, const Inputs& inputs,
-                                TensorView output, Workspace& workspace, Executor& executor) {
-  const WindowPattern base = monotonic_pattern(p, window);
-  const ProblemPattern pattern(p, base);
-  const ProblemShaping shaping(p);
-  const auto scratch = take_per_thread(workspace, monotonic_floats(p), executor.threads());
-  struct Mine {
-    std::vector<KeyRun> runs;
-    Upcoming upcoming;
-    PreparedPair<LaneTile, PieceIndex> tiles;
-  };
-  PerThread<Mine> threads(executor.threads());
-  const bool look_ahead = p.batch * p.heads_kv * head_bytes(p) > kNearBytes;
-  const auto fill = [&](const PieceIndex& at, LaneTile& tile) {
-    fill_lane_tile(p, inputs.q, output, at, tile);
-  };
-  // Neighbouring tiles on one thread: each reads what the last one has brought, and some more.
-  share_heads<1>(
-      p.batch * p.heads_kv, {tile_count(p)}, executor, [&](const HeadPiece& piece, int slot) {
-        Mine& mine = threads[slot];
-        const LaneTile& tile = mine.tiles.take(PieceIndex{piece.head, piece.index}, fill);
-        mine.upcoming.clear();
-        if (look_ahead && piece.next) {
-          add_next_tile(p, window, tile, mine.tiles.prepare(*piece.next, fill), inputs,
-                        mine.upcoming);
-        }
-        const std::int64_t b = tile.queries.batch;
-        run_monotonic_tile({p, tile, *pattern, shaping.view(), mine.runs, gaussian,
-                            inputs.k.row(b, tile.kv_head, 0), inputs.k.stride[2],
-                            inputs.v.row(b, tile.kv_head, 0), inputs.v.stride[2],
-                            scratch[static_cast<std::size_t>(slot)],
-                            look_ahead ? &mine.upcoming : nullptr});
-      });
 }
 
 PositionNetwork pack_position_network(std::int64_t dim, std::int64_t hidden, const float* w,
@@ -388,18 +280,6 @@ void predictive_window_attention(const Problem& p, std::int64_t window,
                  });
 }
 
-WindowWork monotonic_window_work(const Problem& p, std::int64_t window, int threads) {
-  const WindowPattern base = monotonic_pattern(p, window);
-  const ProblemPattern pattern(p, base);
-  TileWork work;
-  std::vector<KeyRun> runs;
-  for_each_distinct_tile(p, [&](const TileQueries& queries, double heads) {
-    work.add(wide_tile_work(queries, *pattern, runs, p.dim_v), heads);
-  });
-  return {work.flops(p.dim_qk, p.dim_v), work.exps_with(LogitTerms(p)),
-          per_thread(monotonic_floats(p), threads)};
-}
-
 WindowWork predictive_window_work(const Problem& p, std::int64_t window, std::int64_t hidden,
                                   int threads) {
   double keys = 0;
@@ -414,7 +294,7 @@ WindowWork predictive_window_work(const Problem& p, std::int64_t window, std::in
                keys * static_cast<double>(p.dim_qk + p.dim_v)),
           rows * static_cast<double>(hidden + (p.sink.empty() ? 1 : 2)) +
               keys * (2 + LogitTerms(p).exps_per_pair()),
-          per_thread(PredictionScratch::floats(p, window, hidden), threads)};
+          per_thread_bytes(PredictionScratch::floats(p, window, hidden), threads)};
 }
 
 }  // namespace attnbench::kernels

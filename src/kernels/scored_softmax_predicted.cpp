@@ -80,6 +80,12 @@ HWY_INLINE void network_product(const PositionNetwork& net, std::int64_t a,
   }
 }
 
+/// Hidden units that output_unit() reads: whole sums of quotients.
+HWY_INLINE std::int64_t read_units(std::int64_t hidden) {
+  const auto at_once = 4 * static_cast<std::int64_t>(hn::Lanes(hn::ScalableTag<double>()));
+  return (hidden + at_once - 1) / at_once * at_once;
+}
+
 /// sum_a v_a tanh(units_a) = sum v - 2 sum v / (1 + 2^units).
 double output_unit(const PositionNetwork& net, const double* units) {
   const hn::ScalableTag<double> d;
@@ -129,7 +135,7 @@ void predict_target(const PredictionJob& job) {
       ask_for_row(job.q_rows[r], net.dim);
     }
     for (int r = 0; r < count; r += kTileQueriesOfNetwork) {
-      for (std::int64_t a = 0; a < net.hidden; a += kVectors * lanes) {
+      for (std::int64_t a = 0; a < read_units(net.hidden); a += kVectors * lanes) {
         network_product(net, a, wide + r * net.dim, units + r * net.stride);
       }
     }
@@ -156,7 +162,6 @@ struct QuadOfWindows {
   HWY_ALIGN float center[kQuadLanes];
   HWY_ALIGN float sink[kQuadLanes];
   HWY_ALIGN float inverse_sum[kQuadLanes];  ///< 0 where nothing weighs anything.
-  const float* q[kQuadLanes];
   QuadWindows k;
   QuadWindows v;
   std::int64_t count = 0;  ///< Of the longest.

@@ -12,6 +12,18 @@
 
 namespace attnbench::kernels {
 
+/// Of `rows` keys and values, those that are asked for: no more than the second-level cache keeps
+/// until they are read.
+inline std::int64_t rows_ahead(const Problem& p, std::int64_t rows) {
+  constexpr std::int64_t kMostFloats = std::int64_t{1} << 15;  // 128 KiB.
+  return std::clamp<std::int64_t>(rows, 0, kMostFloats / (p.dim_qk + p.dim_v));
+}
+
+/// What take_per_thread() takes from the workspace.
+inline std::size_t per_thread_bytes(std::size_t floats, int threads) {
+  return static_cast<std::size_t>(threads) * workspace_take_bytes(floats);
+}
+
 /// Queries whose windows are weighed together.
 constexpr int kPredictedQueries = 32;
 
