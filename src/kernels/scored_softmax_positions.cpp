@@ -128,6 +128,8 @@ class PredictedCall {
   /// Predicts the positions of the index-th kPredictedAtOnce lanes; `network` is this thread's.
   void predict(const Block& block, std::int64_t index, double* network) const {
     const auto first = static_cast<int>(index * kPredictedAtOnce);
+    // The last block of a head has fewer lanes than the others.
+    if (first >= block.count) return;
     const int end = std::min(block.count, first + kPredictedAtOnce);
     const float* rows[kPredictedAtOnce + kNetworkQueries];
     const int known = std::min(block.count, end + kNetworkQueries) - first;

@@ -396,6 +396,22 @@ TEST(LocalP, HoldsFarOutInALongSequence) {
   EXPECT_LE(definition_error(named("local-p"), run), 2e-6);
 }
 
+/// The last block of a head has so many queries less than the others that none are left for the
+/// last that are predicted together.
+TEST(LocalP, CountsAShorterLastBlock) {
+  Problem p;
+  p.heads_q = 5;
+  p.heads_kv = 1;
+  p.seq_q = 2017;
+  p.seq_k = 40;
+  p.dim_qk = p.dim_v = 16;
+  p.mode = Mode::cross;
+  const kernels::ScopedOpCount count;
+  const VariantRun run = run_variant(named("local-p"), p, params_of(named("local-p")));
+  EXPECT_EQ(count.flops(), run.cost.performed_flops);
+  EXPECT_EQ(count.exps(), run.cost.exp_count);
+}
+
 TEST(LocalP, RefusesOtherShapes) {
   const Problem p = problem_of({{0}, {0, 1}, {1, 3}, {}});
   expect_contains(refusal("local-p", p, {{"Wp", tensor({2, 3}, std::vector<float>(6, 0))}}),
