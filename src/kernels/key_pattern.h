@@ -46,7 +46,8 @@ class KeyPattern {
   /// neighbouring tiles then read different keys. Without that, kAllKeys.
   static constexpr std::int64_t kAllKeys = std::numeric_limits<std::int64_t>::max();
   virtual std::int64_t window_keys() const { return kAllKeys; }
-  /// Whether no query reads more than kFewKeysOfQuery keys, and neighbours read nearly the same.
+  /// Whether tiles are faster four queries at a time (quad_tile.h): no query reads more than
+  /// kFewKeysOfQuery keys, and neighbours read nearly the same.
   virtual bool few_keys() const { return false; }
   /// Appends the runs that this tile visits; together they cover every allowed (lane, key) once.
   virtual void runs(const TileQueries& tile, std::vector<KeyRun>& out) const = 0;

@@ -14,6 +14,7 @@
 #include <cstddef>
 #include <limits>
 
+#include "kernels/block_sums-inl.h"
 #include "kernels/exp-inl.h"
 #include "kernels/narrow_tile.h"
 #include "kernels/upcoming.h"
@@ -68,12 +69,8 @@ HWY_INLINE void store_four_sums([[maybe_unused]] D d, const hn::Vec<D>* x, float
     }
     store_four_sums(half, y, to);
   } else {
-    const hn::RepartitionToWide<D> d2;
-    const auto ab = hn::Add(hn::InterleaveLower(d, x[0], x[1]), hn::InterleaveUpper(d, x[0], x[1]));
-    const auto cd = hn::Add(hn::InterleaveLower(d, x[2], x[3]), hn::InterleaveUpper(d, x[2], x[3]));
-    const auto low = hn::InterleaveLower(d2, hn::BitCast(d2, ab), hn::BitCast(d2, cd));
-    const auto high = hn::InterleaveUpper(d2, hn::BitCast(d2, ab), hn::BitCast(d2, cd));
-    hn::StoreU(hn::Add(hn::BitCast(d, low), hn::BitCast(d, high)), d, to);
+    const hn::Vec<D> four[4] = {x[0], x[1], x[2], x[3]};
+    hn::StoreU(four_block_sums(d, four), d, to);
   }
 #endif
 }

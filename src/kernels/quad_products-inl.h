@@ -285,14 +285,13 @@ HWY_INLINE void quad_weights(std::ptrdiff_t keys, const float* before, const flo
 
 #endif
 
-/// quad_scores() where nothing is asked for, in a function of its own, with registers for addresses
-/// to itself.
+/// Where nothing is asked for it is a function of its own, with registers for addresses to itself.
 template <class Rows>
 HWY_NOINLINE void quad_scores(const Quad& quad, const Rows& k, std::ptrdiff_t keys,
                               std::ptrdiff_t dim, float scale, const std::uint64_t* mask,
-                              float* HWY_RESTRICT scores, float* HWY_RESTRICT maximum) {
-  NoRequests none;
-  quad_scores(quad, k, keys, dim, scale, mask, scores, maximum, none);
+                              float* HWY_RESTRICT scores, float* HWY_RESTRICT maximum,
+                              NoRequests& none) {
+  quad_scores<Rows, NoRequests>(quad, k, keys, dim, scale, mask, scores, maximum, none);
 }
 
 /// Where the outputs of four queries go: rows[lane] = scale[lane] sum, and, with `keep`, that and

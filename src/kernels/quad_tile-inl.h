@@ -11,7 +11,6 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <type_traits>
 #include <vector>
 
 #include "kernels/key_pattern.h"
@@ -30,6 +29,9 @@ struct QuadStates {
   HWY_ALIGN float maximum[kTileQueries];
   HWY_ALIGN float sum[kTileQueries];
   HWY_ALIGN float factor[kTileQueries];  ///< By which what was there before the block shrinks.
+
+  /// Where they are, for what starts the states of any tile.
+  SoftmaxColumns columns() { return {nullptr, maximum, sum, factor, kTileQueries}; }
 };
 
 /// What a tile of one block of keys reads and writes.
@@ -100,14 +102,8 @@ class QuadTile {
                 std::int64_t{span.keys() + 1} * quad.lanes);
       const std::uint64_t* mask = mask_ + span.begin;
       const std::uint64_t* at_once = Shape::kShapes ? nullptr : mask;
-      const RowBlock k = rows_of(rows_.k, span);
-      if constexpr (std::is_same_v<Requests, NoRequests>) {
-        quad_scores(quad, k, span.keys(), rows_.dim_qk, scale, at_once, scores,
-                    states.maximum + lane);
-      } else {
-        quad_scores(quad, k, span.keys(), rows_.dim_qk, scale, at_once, scores,
-                    states.maximum + lane, requests);
-      }
+      quad_scores(quad, rows_of(rows_.k, span), span.keys(), rows_.dim_qk, scale, at_once, scores,
+                  states.maximum + lane, requests);
       if constexpr (Shape::kShapes) {
         shape_quad(quad, span, shape, scores);
         quad_mask(mask, lane, span.keys(), scores, states.maximum + lane);

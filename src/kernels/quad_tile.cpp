@@ -46,10 +46,7 @@ struct JobShape {
 };
 
 void start_states(const TileJob& job, QuadStates& states) {
-  TileBuffers buffers{};
-  buffers.maximum = states.maximum;
-  buffers.sum = states.sum;
-  start_state(job, buffers);
+  start_state(job, states.columns());
   for (int lane = 0; job.resume && lane < job.queries.lanes; ++lane) {
     states.maximum[lane] = job.states[lane]->maximum;
     states.sum[lane] = job.states[lane]->sum;

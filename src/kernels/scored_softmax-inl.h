@@ -34,6 +34,12 @@ HWY_INLINE std::ptrdiff_t padded_lanes(int lanes) {
   return (lanes + vector - 1) / vector * vector;
 }
 
+/// The state of lanes that have seen no key.
+HWY_INLINE void clear_state(const SoftmaxColumns& t) {
+  std::fill_n(t.maximum, kLaneStride, -std::numeric_limits<float>::infinity());
+  std::fill_n(t.sum, kLaneStride, 0.0F);
+}
+
 /// Lays a tile out from `scratch` on, (block_keys + Dv + 3) * 64 floats, and clears its state;
 /// `acc` is left as it is.
 HWY_INLINE OnlineTile start_tile(float* scratch, std::int64_t dim_v, int lanes,
@@ -45,8 +51,7 @@ HWY_INLINE OnlineTile start_tile(float* scratch, std::int64_t dim_v, int lanes,
   t.sum = t.maximum + kLaneStride;
   t.factor = t.sum + kLaneStride;
   t.columns = padded_lanes(lanes);
-  std::fill_n(t.maximum, kLaneStride, -std::numeric_limits<float>::infinity());
-  std::fill_n(t.sum, kLaneStride, 0.0F);
+  clear_state(t);
   return t;
 }
 

@@ -86,7 +86,7 @@ class TileTerms {
   bool has_sink() const { return shaping_.terms != nullptr && !shaping_.terms->sink.empty(); }
 
   /// Puts the sinks into the state of a tile that has seen no key.
-  void start(const OnlineTile& t) const {
+  void start(const SoftmaxColumns& t) const {
     for (int lane = 0; lane < queries_.lanes && has_sink(); ++lane) {
       t.maximum[lane] = sink(lane);
       // A sink of -infinity is none.

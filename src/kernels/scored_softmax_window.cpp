@@ -52,12 +52,8 @@ void monotonic_quads(const MonotonicTile& job) {
   QuadTile tile(rows, job.pattern, job.runs);
   const TileTerms terms(job.shaping, job.tile.queries);
   QuadStates states;
-  OnlineTile t{};
-  t.maximum = states.maximum;
-  t.sum = states.sum;
-  std::fill_n(states.maximum, kTileQueries, -std::numeric_limits<float>::infinity());
-  std::fill_n(states.sum, kTileQueries, 0.0F);
-  terms.start(t);
+  clear_state(states.columns());
+  terms.start(states.columns());
   const std::int64_t first = gaussian_index(p, job.tile) - (begin - p.diagonal()) * p.group();
   const auto table = [&](int lane, int key) {
     return QuadTable{job.gaussian.quad_at(first + lane - key * p.group()),

@@ -57,7 +57,7 @@ HWY_INLINE void shape_block(const TileJob& job, const TileBuffers& t, const Lane
 }
 
 /// The state of rows that have seen nothing, or the sink alone.
-HWY_INLINE void start_state(const TileJob& job, const TileBuffers& t) {
+HWY_INLINE void start_state(const TileJob& job, const SoftmaxColumns& t) {
   std::fill_n(t.maximum, kLanes, -std::numeric_limits<float>::infinity());
   std::fill_n(t.sum, kLanes, 0.0F);
   if (job.terms == nullptr || job.terms->sink.empty() || job.resume || !job.starts_rows) return;

@@ -253,6 +253,22 @@ void HeadTiles::run(const HeadPiece& piece, bool look_ahead, TileSequence& seque
   sequence.run(piece.head * count_ + piece.index, next, fill);
 }
 
+namespace {
+
+/// Work of a tile that is read in quads; its runs are listed.
+TileWork quad_tile_work(const TileQueries& queries, const KeyPattern& pattern,
+                        const std::vector<KeyRun>& runs) {
+  std::uint64_t mask[kMostBlockKeys];
+  KeyBlock block;
+  BlockCursor(runs, kMostBlockKeys).next(block);
+  const BlockRanges ranges = block_ranges(pattern, queries, runs, block, mask, TileParts::quads);
+  const BlockPairs pairs = block_pairs(ranges, queries.lanes, true);
+  return {static_cast<double>(pairs.scores), static_cast<double>(pairs.values),
+          static_cast<double>(pairs.exps)};
+}
+
+}  // namespace
+
 TileWork tile_work(const TileQueries& queries, const KeyPattern& pattern, std::vector<KeyRun>& runs,
                    std::int64_t dim_v, bool resume) {
   TileWork work;
@@ -279,18 +295,9 @@ TileWork wide_tile_work(const TileQueries& queries, const KeyPattern& pattern,
   TileWork work;
   runs.clear();
   pattern.runs(queries, runs);
+  if (reads_in_quads(pattern, runs)) return quad_tile_work(queries, pattern, runs);
   const int lanes = queries.lanes;
-  const bool quads = reads_in_quads(pattern, runs);
-  const bool by_rows = !quads && output_by_rows(runs, lanes, dim_v);
-  if (quads) {
-    std::uint64_t mask[kMostBlockKeys];
-    KeyBlock block;
-    BlockCursor(runs, kMostBlockKeys).next(block);
-    const BlockPairs pairs = block_pairs(
-        block_ranges(pattern, queries, runs, block, mask, TileParts::quads), lanes, by_rows);
-    return {static_cast<double>(pairs.scores), static_cast<double>(pairs.values),
-            static_cast<double>(pairs.exps)};
-  }
+  const bool by_rows = output_by_rows(runs, lanes, dim_v);
   BlockCursor blocks(runs, block_keys(by_rows));
   for (KeyBlock block;;) {
     const BlockCount whole = blocks.skip_unmasked();
