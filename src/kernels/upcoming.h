@@ -8,6 +8,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "kernels/core_kind.h"
+
 namespace attnbench::kernels {
 
 /// Lines of memory that follow each other.
@@ -167,14 +169,15 @@ class Upcoming {
 };
 
 /// Asks for what is upcoming at an even pace, one row or a part of one at a time, for products that
-/// are too short to have a line in each of their steps. Into the first-level cache: a core that
-/// forgets requests to its second-level cache which come together keeps some hundred of these.
+/// are too short to have a line in each of their steps. Into the second-level cache, or, `near`,
+/// into the first, where that serves a core better (core_kind.h).
 class PacedRequests {
  public:
   /// Nothing.
   PacedRequests() = default;
   /// All of `upcoming` (null for nothing) in `steps` steps, or somewhat less.
-  PacedRequests(Upcoming* upcoming, std::int64_t steps) : upcoming_(upcoming) {
+  PacedRequests(Upcoming* upcoming, std::int64_t steps, bool near = asks_rows_near())
+      : upcoming_(upcoming), near_(near) {
     if (upcoming == nullptr || steps <= 0) return;
     const double requests = static_cast<double>(upcoming->lines()) / kLines;
     per_step_ = static_cast<std::uint32_t>(
@@ -186,7 +189,11 @@ class PacedRequests {
   void step() {
     if (!is_due()) return;
     const LinesAhead lines = upcoming_->take_part(kLines);
-    for (std::ptrdiff_t i = 0; i < lines.count; ++i) lines.fetch_near(i);
+    if (near_) {
+      for (std::ptrdiff_t i = 0; i < lines.count; ++i) lines.fetch_near(i);
+    } else {
+      for (std::ptrdiff_t i = 0; i < lines.count; ++i) lines.fetch(i);
+    }
   }
 
  private:
@@ -201,6 +208,7 @@ class PacedRequests {
   static constexpr std::int64_t kLines = 4;
   static constexpr double kDoneAt = 0.95;
   Upcoming* upcoming_ = nullptr;
+  bool near_ = false;
   std::uint32_t per_step_ = 0;
   std::uint32_t credit_ = 0;
 };
