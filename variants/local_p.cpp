@@ -11,7 +11,7 @@
 // ALiBi and sink are the softmax's; the Gaussian is not
 // renormalised. Nk is the problem's, also where a key length is shorter. Time grows as N, workspace
 // not at all. Positions are computed in float64, at half the rate of float32: at the default window
-// that is the larger part of the time, and what keeps the variant below half of its roofline. Rows
+// that is the larger part of the time. Rows
 // for which a position is within 1e-9 Nk of the window's end are undecided in the reference.
 //
 // Source: Luong, Pham, Manning 2015, "Effective Approaches to Attention-based Neural Machine
@@ -99,6 +99,8 @@ class LocalP final : public Variant {
     Cost cost;
     cost.performed_flops = work.flops;
     cost.exp_count = work.exps;
+    cost.float64_flops = work.float64_flops;
+    cost.float64_exps = work.float64_exps;
     cost.min_bytes = compulsory_bytes(p) + 4 * static_cast<double>(hidden * (p.dim_qk + 1));
     cost.traffic_bytes = cost.min_bytes;
     cost.useful_flops = dense_flops(p);

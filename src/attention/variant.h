@@ -68,8 +68,11 @@ struct VariantInfo {
 struct Cost {
   double performed_flops = 0;  ///< Matrix products executed, executed masked work included.
   double exp_count = 0;        ///< exp (and friends) evaluated, executed masked ones included.
-  double min_bytes = 0;        ///< Inputs read once, output written once.
-  double traffic_bytes = 0;    ///< min_bytes plus what the definition materialises and reads back.
+  /// The parts of performed_flops and exp_count that are done in float64: a vector holds half as
+  /// many, so that the machine does half as many in a second.
+  double float64_flops = 0, float64_exps = 0;
+  double min_bytes = 0;      ///< Inputs read once, output written once.
+  double traffic_bytes = 0;  ///< min_bytes plus what the definition materialises and reads back.
   std::optional<double> useful_flops;  ///< Dense softmax attention on the same problem.
   /// Of a whole layer: the part of performed_flops that is attention, its two matrix products.
   std::optional<double> attention_flops;

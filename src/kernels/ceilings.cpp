@@ -34,7 +34,10 @@ std::optional<double> roofline_bound_s(const Ceilings& ceilings, const Cost& cos
   if (!(compute->flops_per_s > 0) || !(compute->exp_per_s > 0) || !(bytes_per_s > 0)) {
     return std::nullopt;
   }
-  return std::max(cost.performed_flops / compute->flops_per_s + cost.exp_count / compute->exp_per_s,
+  // What is done in float64 takes twice its time: counted once more.
+  const double flops = cost.performed_flops + cost.float64_flops;
+  const double exps = cost.exp_count + cost.float64_exps;
+  return std::max(flops / compute->flops_per_s + exps / compute->exp_per_s,
                   cost.traffic_bytes / bytes_per_s);
 }
 

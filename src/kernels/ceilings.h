@@ -43,9 +43,9 @@ struct Ceilings {
   const BandwidthCeiling* bandwidth_at(int threads, double working_set_bytes, bool cold) const;
 };
 
-/// max(performed_flops / fma(T) + exp_count / exp_rate(T), traffic_bytes / bandwidth(T)), seconds.
-/// The working set is min_bytes plus the workspace. Nothing when the ceilings lack that thread
-/// count.
+/// max(performed_flops / fma(T) + exp_count / exp_rate(T), traffic_bytes / bandwidth(T)), seconds,
+/// where float64 has half of fma(T) and exp_rate(T), which are float32's. The working set is
+/// min_bytes plus the workspace. Nothing when the ceilings lack that thread count.
 std::optional<double> roofline_bound_s(const Ceilings& ceilings, const Cost& cost, int threads,
                                        bool cold);
 

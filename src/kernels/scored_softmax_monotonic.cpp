@@ -117,8 +117,9 @@ WindowWork monotonic_window_work(const Problem& p, std::int64_t window, int thre
   for_each_distinct_tile(p, [&](const TileQueries& queries, double heads) {
     work.add(wide_tile_work(queries, *pattern, runs, p.dim_v), heads);
   });
-  return {work.flops(p.dim_qk, p.dim_v), work.exps_with(LogitTerms(p)),
-          per_thread_bytes(monotonic_floats(p), threads)};
+  return {.flops = work.flops(p.dim_qk, p.dim_v),
+          .exps = work.exps_with(LogitTerms(p)),
+          .workspace_bytes = per_thread_bytes(monotonic_floats(p), threads)};
 }
 
 }  // namespace attnbench::kernels

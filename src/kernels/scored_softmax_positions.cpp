@@ -292,11 +292,14 @@ WindowWork predictive_window_work(const Problem& p, std::int64_t window, std::in
   }
   keys *= static_cast<double>(p.heads_q);
   const auto rows = static_cast<double>(p.batch * p.heads_q * p.seq_q);
-  return {2 * (rows * static_cast<double>(hidden * p.dim_qk) +
-               keys * static_cast<double>(p.dim_qk + p.dim_v)),
-          rows * static_cast<double>(hidden + (p.sink.empty() ? 1 : 2)) +
-              keys * (2 + LogitTerms(p).exps_per_pair()),
-          per_thread_bytes(PredictionScratch::floats(p, window, hidden), threads)};
+  WindowWork work;
+  work.float64_flops = 2 * rows * static_cast<double>(hidden * p.dim_qk);
+  work.flops = work.float64_flops + 2 * keys * static_cast<double>(p.dim_qk + p.dim_v);
+  work.float64_exps = rows * static_cast<double>(hidden + 1);
+  work.exps =
+      work.float64_exps + (p.sink.empty() ? 0 : rows) + keys * (2 + LogitTerms(p).exps_per_pair());
+  work.workspace_bytes = per_thread_bytes(PredictionScratch::floats(p, window, hidden), threads);
+  return work;
 }
 
 }  // namespace attnbench::kernels

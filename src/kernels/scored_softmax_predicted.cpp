@@ -152,7 +152,7 @@ void predict_target(const PredictionJob& job) {
     const auto power = exp2_f64(d, hn::Max(hn::Min(exponent, limit), hn::Neg(limit)));
     hn::StoreU(hn::Div(keys, hn::Add(hn::Set(d, 1.0), power)), d, job.positions + at);
   }
-  count_ops(job.queries * net.hidden * net.dim, job.queries * (net.hidden + 1));
+  count_float64_ops(job.queries * net.hidden * net.dim, job.queries * (net.hidden + 1));
 }
 
 /// The windows of four queries, a place for each.

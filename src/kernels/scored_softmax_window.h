@@ -67,6 +67,7 @@ struct WindowWork {
   double flops = 0;
   double exps = 0;
   std::size_t workspace_bytes = 0;
+  double float64_flops = 0, float64_exps = 0;  ///< Of flops and exps, what is done in float64.
 };
 WindowWork monotonic_window_work(const Problem& problem, std::int64_t window, int threads);
 WindowWork predictive_window_work(const Problem& problem, std::int64_t window, std::int64_t hidden,

@@ -180,9 +180,10 @@ const auto kColumns = std::to_array<Column<Record>>({
     of<&Record::roofline_bound_s>(
         "roofline_bound_s", "s",
         "Least time that the machine's measured ceilings allow at T threads: max(performed_flops / "
-        "fma(T) + exp_count / exp_rate(T), traffic_bytes / bandwidth(T)). The bandwidth is that of "
-        "the smallest cache level that holds the working set when `cache` is hot, and of memory "
-        "when cold."),
+        "fma(T) + exp_count / exp_rate(T), traffic_bytes / bandwidth(T)). What a variant does in "
+        "float64 (`local-p`: its positions) has half of fma(T) and exp_rate(T). The bandwidth is "
+        "that of the smallest cache level that holds the working set when `cache` is hot, and of "
+        "memory when cold."),
     of<&Record::roofline_fraction>("roofline_fraction", "1",
                                    "`roofline_bound_s` / `time_median_s`. Above 1.05 the ceilings "
                                    "or the counts are in doubt, and `reason` says so."),

@@ -60,6 +60,18 @@ TEST(Roofline, IsTheLargerOfComputeAndTraffic) {
   EXPECT_DOUBLE_EQ(roofline_bound_s(c, cost, 1, false).value(), 15);
 }
 
+TEST(Roofline, GivesFloat64HalfTheRates) {
+  const Ceilings c = made_up();
+  Cost cost;
+  cost.performed_flops = 100e9;
+  cost.exp_count = 1e9;
+  cost.float64_flops = 50e9;
+  // Half a second of float32 products, one of float64, one of exponentials.
+  EXPECT_DOUBLE_EQ(roofline_bound_s(c, cost, 1, false).value(), 2.5);
+  cost.float64_exps = 0.5e9;
+  EXPECT_DOUBLE_EQ(roofline_bound_s(c, cost, 1, false).value(), 3);
+}
+
 TEST(Roofline, IsAbsentWhereNothingWasMeasured) {
   Cost cost;
   cost.performed_flops = 1;

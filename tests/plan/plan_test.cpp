@@ -294,6 +294,10 @@ TEST(CallTime, IsTheSlowerOfComputeAndTraffic) {
   EXPECT_DOUBLE_EQ(plan::call_time_s(cost, 1, rates), 6);
   EXPECT_DOUBLE_EQ(plan::call_time_s(cost, 2, rates), 3);
   EXPECT_DOUBLE_EQ(plan::call_time_s(cost, 4, rates), 2.5);
+  // In float64, half the rates.
+  cost.float64_flops = 1e9;
+  cost.float64_exps = 1e8;
+  EXPECT_DOUBLE_EQ(plan::call_time_s(cost, 1, rates), 8);
 }
 
 TEST_F(PlanTest, TotalTimeIsLimitedByTheBudget) {

@@ -138,6 +138,8 @@ TEST_P(Conformance, PerformsTheFlopsItDeclares) {
       const VariantRun run = run_variant(variant(), problem, params, threads);
       EXPECT_DOUBLE_EQ(count.flops(), run.cost.performed_flops) << threads << " threads";
       EXPECT_DOUBLE_EQ(count.exps(), run.cost.exp_count) << threads << " threads";
+      EXPECT_DOUBLE_EQ(count.float64_flops(), run.cost.float64_flops) << threads << " threads";
+      EXPECT_DOUBLE_EQ(count.float64_exps(), run.cost.float64_exps) << threads << " threads";
     });
   }
 }
