@@ -160,7 +160,7 @@ HWY_INLINE void quad_scores(const Quad& quad, const Rows& k, std::ptrdiff_t keys
   using Vec = hn::Vec<decltype(d)>;
   const auto lanes = static_cast<std::ptrdiff_t>(hn::Lanes(d));
   const std::ptrdiff_t whole = dim / lanes * lanes;
-  const float *q0 = quad.q[0], *q1 = quad.q[1], *q2 = quad.q[2], *q3 = quad.q[3];
+  const float* const q[kQuadLanes] = {quad.q[0], quad.q[1], quad.q[2], quad.q[3]};
   const Vec none = hn::Set(d, -std::numeric_limits<float>::infinity());
   Vec largest = none;
   Requests local = requests;
@@ -177,15 +177,16 @@ HWY_INLINE void quad_scores(const Quad& quad, const Rows& k, std::ptrdiff_t keys
     }
     const auto multiply_add = [&](const auto& load, std::ptrdiff_t at) HWY_ATTR {
       local.step();
-      const Vec q[kQuadLanes] = {load(q0 + at), load(q1 + at), load(q2 + at), load(q3 + at)};
+      Vec x[kQuadKeys];
 #pragma GCC unroll 4
-      for (int i = 0; i < kQuadKeys; ++i) {
-        Vec x = load(rows_of_lane(k, 0) + row[i] + at);
-        acc[i][0] = hn::MulAdd(q[0], x, acc[i][0]);
+      for (int i = 0; i < kQuadKeys; ++i) x[i] = load(rows_of_lane(k, 0) + row[i] + at);
 #pragma GCC unroll 4
-        for (int lane = 1; lane < kQuadLanes; ++lane) {
-          if constexpr (has_own_rows<Rows>) x = load(rows_of_lane(k, lane) + row[i] + at);
-          acc[i][lane] = hn::MulAdd(q[lane], x, acc[i][lane]);
+      for (int lane = 0; lane < kQuadLanes; ++lane) {
+        const Vec query = load(q[lane] + at);
+#pragma GCC unroll 4
+        for (int i = 0; i < kQuadKeys; ++i) {
+          if constexpr (has_own_rows<Rows>) x[i] = load(rows_of_lane(k, lane) + row[i] + at);
+          acc[i][lane] = hn::MulAdd(query, x[i], acc[i][lane]);
         }
       }
     };

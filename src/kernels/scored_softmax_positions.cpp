@@ -23,7 +23,7 @@ std::int64_t window_floats(const Problem& p, std::int64_t window) {
 }
 
 std::size_t prediction_doubles(std::int64_t dim, std::int64_t padded_hidden) {
-  return static_cast<std::size_t>(kNetworkQueries * (dim + padded_hidden));
+  return static_cast<std::size_t>(kMostNetworkQueries * (dim + padded_hidden));
 }
 
 PositionNetwork pack_position_network(std::int64_t dim, std::int64_t hidden, const float* w,
@@ -123,7 +123,8 @@ class PredictedCall {
     LaneTile lanes;
     KeyWindow windows[kPredictedQueries];
   };
-  static constexpr int kPredictedAtOnce = 4 * kPredictedQueries;
+  /// Whole rounds of a network, of 8 queries as of 12.
+  static constexpr int kPredictedAtOnce = 96;
 
   /// Predicts the positions of the index-th kPredictedAtOnce lanes; `network` is this thread's.
   void predict(const Block& block, std::int64_t index, double* network) const {
@@ -131,8 +132,8 @@ class PredictedCall {
     // The last block of a head has fewer lanes than the others.
     if (first >= block.count) return;
     const int end = std::min(block.count, first + kPredictedAtOnce);
-    const float* rows[kPredictedAtOnce + kNetworkQueries];
-    const int known = std::min(block.count, end + kNetworkQueries) - first;
+    const float* rows[kPredictedAtOnce + kMostNetworkQueries];
+    const int known = std::min(block.count, end + kMostNetworkQueries) - first;
     const std::int64_t group = problem_.group();
     for (int at = 0; at < known; ++at) {
       const std::int64_t lane = block.begin + first + at;

@@ -35,14 +35,17 @@ HWY_INLINE V gaussian(D d, V distance, V factor) {
   return exp2_nonpositive(d, hn::Neg(hn::Mul(factor, hn::Mul(distance, distance))));
 }
 
-/// Register tile of the network's product: queries x vectors of hidden units, in 32 registers or
-/// 16. With AVX-512 all queries, so that the weights, which a first-level cache just holds, are
-/// read once for them.
+/// Queries whose network is computed together, and register tile of its product: queries x vectors
+/// of hidden units, in 32 registers or 16. With AVX-512 all queries, so that the weights, which a
+/// first-level cache just holds, are read once for them.
 #if HWY_TARGET <= HWY_AVX3
+constexpr int kNetworkQueries = 8;
 constexpr int kTileQueriesOfNetwork = kNetworkQueries;
 #else
+constexpr int kNetworkQueries = 12;
 constexpr int kTileQueriesOfNetwork = kNetworkQueries / 2;
 #endif
+static_assert(kNetworkQueries <= kMostNetworkQueries);
 constexpr int kVectors = 2;
 
 /// units[r][a, a + kVectors vectors) = W q, for some queries. `q` is [queries][dim], `units`

@@ -48,8 +48,8 @@ void run_monotonic_tile(const MonotonicTile& job);
 /// of the keys: neighbours in that order share most of their keys.
 constexpr int kPredictedBlock = 2048;
 
-/// Queries whose network is computed together.
-constexpr int kNetworkQueries = 8;
+/// Queries whose network is computed together, at most.
+constexpr int kMostNetworkQueries = 12;
 
 /// A position or an edge of a window as an index in [0, keys]; 0 for NaN.
 inline std::int64_t index_within(double position, std::int64_t keys) {
