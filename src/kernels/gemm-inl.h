@@ -18,6 +18,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "kernels/in_register-inl.h"
 #include "kernels/upcoming.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -83,11 +84,15 @@ HWY_NOINLINE void gemm_tile(std::ptrdiff_t depth, const float* HWY_RESTRICT a, s
   const auto multiply_add = [&](std::ptrdiff_t k) {
     Vec column[V];
 #pragma GCC unroll 16
-    for (int v = 0; v < V; ++v) column[v] = hn::LoadU(d, b + k * ldb + v * lanes);
+    for (int v = 0; v < V; ++v) {
+      column[v] = hn::LoadU(d, b + k * ldb + v * lanes);
+      if constexpr (R > 1 && R < 4) column[v] = in_register(column[v]);
+    }
 #pragma GCC unroll 16
     for (int r = 0; r < R; ++r) {
       const float element = layout == ALayout::row_major ? a[r * lda + k] : a[r + k * lda];
-      const Vec broadcast = hn::Set(d, element);
+      Vec broadcast = hn::Set(d, element);
+      if constexpr (V > 1 && R < 4) broadcast = in_register(broadcast);
 #pragma GCC unroll 16
       for (int v = 0; v < V; ++v) acc[r][v] = hn::MulAdd(broadcast, column[v], acc[r][v]);
     }

@@ -16,6 +16,7 @@
 
 #include "kernels/block_sums-inl.h"
 #include "kernels/exp-inl.h"
+#include "kernels/in_register-inl.h"
 #include "kernels/narrow_tile.h"
 #include "kernels/upcoming.h"
 
@@ -112,8 +113,8 @@ HWY_INLINE void narrow_score_lanes(const NarrowRows& k, int first, const NarrowB
 #pragma GCC unroll 4
       for (int i = 0; i < kKeys; ++i) {
         for (std::ptrdiff_t at = 0; at < dim; at += lanes) {
-          const Vec x =
-              at < whole ? hn::LoadU(d, rows[i] + at) : hn::MaskedLoad(tail, d, rows[i] + at);
+          Vec x = at < whole ? hn::LoadU(d, rows[i] + at) : hn::MaskedLoad(tail, d, rows[i] + at);
+          if constexpr (L > 1) x = in_register(x);
 #pragma GCC unroll 2
           for (int lane = 0; lane < L; ++lane) {
             acc[lane * kKeys + i] =
@@ -126,11 +127,12 @@ HWY_INLINE void narrow_score_lanes(const NarrowRows& k, int first, const NarrowB
         Vec x[kKeys];
 #pragma GCC unroll 4
         for (int i = 0; i < kKeys; ++i) {
-          x[i] = at < whole ? hn::LoadU(d, rows[i] + at) : hn::MaskedLoad(tail, d, rows[i] + at);
+          x[i] = in_register(at < whole ? hn::LoadU(d, rows[i] + at)
+                                        : hn::MaskedLoad(tail, d, rows[i] + at));
         }
 #pragma GCC unroll 4
         for (int lane = 0; lane < L; ++lane) {
-          const Vec q = hn::Load(d, queries + lane * b.q_stride + at);
+          const Vec q = in_register(hn::Load(d, queries + lane * b.q_stride + at));
 #pragma GCC unroll 4
           for (int i = 0; i < kKeys; ++i) {
             acc[lane * kKeys + i] = hn::MulAdd(q, x[i], acc[lane * kKeys + i]);
@@ -221,16 +223,20 @@ HWY_INLINE void narrow_value_lanes(const NarrowRows& v, std::ptrdiff_t at, int f
   for (std::ptrdiff_t j = 0; j < v.keys; ++j) {
     ahead.fetch(j, j + 1);
     const float* row = v.data + j * v.stride + at;
-    Vec x[V];
-#pragma GCC unroll 8
-    for (int i = 0; i < V; ++i) {
-      x[i] = V == 1 && partial ? hn::MaskedLoad(mask, d, row) : hn::LoadU(d, row + i * lanes);
-    }
+    Vec weight[L];
 #pragma GCC unroll 4
     for (int lane = 0; lane < L; ++lane) {
-      const Vec weight = hn::Set(d, weights[lane * b.score_stride + j]);
+      weight[lane] = hn::Set(d, weights[lane * b.score_stride + j]);
+      if constexpr (V > 1) weight[lane] = in_register(weight[lane]);
+    }
 #pragma GCC unroll 8
-      for (int i = 0; i < V; ++i) acc[lane][i] = hn::MulAdd(weight, x[i], acc[lane][i]);
+    for (int i = 0; i < V; ++i) {
+      Vec x = V == 1 && partial ? hn::MaskedLoad(mask, d, row) : hn::LoadU(d, row + i * lanes);
+      if constexpr (L > 1) x = in_register(x);
+#pragma GCC unroll 4
+      for (int lane = 0; lane < L; ++lane) {
+        acc[lane][i] = hn::MulAdd(weight[lane], x, acc[lane][i]);
+      }
     }
   }
 #pragma GCC unroll 4

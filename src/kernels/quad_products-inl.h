@@ -23,6 +23,7 @@
 #include "kernels/block_sums-inl.h"
 #include "kernels/column_softmax-inl.h"
 #include "kernels/exp-inl.h"
+#include "kernels/in_register-inl.h"
 #include "kernels/key_ranges.h"
 #include "kernels/ranged_products-inl.h"
 #include "kernels/upcoming.h"
@@ -176,19 +177,20 @@ HWY_INLINE void quad_scores(const Quad& quad, const Rows& k, std::ptrdiff_t keys
       for (int lane = 0; lane < kQuadLanes; ++lane) acc[i][lane] = hn::Zero(d);
     }
     const auto multiply_add = [&](const auto& load, std::ptrdiff_t at) HWY_ATTR {
-      local.step();
       Vec x[kQuadKeys];
 #pragma GCC unroll 4
-      for (int i = 0; i < kQuadKeys; ++i) x[i] = load(rows_of_lane(k, 0) + row[i] + at);
+      for (int i = 0; i < kQuadKeys; ++i)
+        x[i] = in_register(load(rows_of_lane(k, 0) + row[i] + at));
 #pragma GCC unroll 4
       for (int lane = 0; lane < kQuadLanes; ++lane) {
-        const Vec query = load(q[lane] + at);
+        const Vec query = in_register(load(q[lane] + at));
 #pragma GCC unroll 4
         for (int i = 0; i < kQuadKeys; ++i) {
           if constexpr (has_own_rows<Rows>) x[i] = load(rows_of_lane(k, lane) + row[i] + at);
           acc[i][lane] = hn::MulAdd(query, x[i], acc[i][lane]);
         }
       }
+      local.step();
     };
     for (std::ptrdiff_t at = 0; at < whole; at += lanes) {
       multiply_add([&](const float* from) HWY_ATTR { return hn::LoadU(d, from); }, at);
@@ -343,7 +345,7 @@ HWY_INLINE void quad_value_vectors(const float* HWY_RESTRICT weights, const Rows
     local.step();
     Vec x[V];
 #pragma GCC unroll 4
-    for (int i = 0; i < V; ++i) x[i] = load(first + i * lanes);
+    for (int i = 0; i < V; ++i) x[i] = in_register(load(first + i * lanes));
 #pragma GCC unroll 4
     for (int lane = 0; lane < kQuadLanes; ++lane) {
       if constexpr (has_own_rows<Rows>) {
@@ -351,7 +353,7 @@ HWY_INLINE void quad_value_vectors(const float* HWY_RESTRICT weights, const Rows
 #pragma GCC unroll 4
         for (int i = 0; i < V; ++i) x[i] = load(own + i * lanes);
       }
-      const Vec weight = hn::Set(d, weights[j * kQuadLanes + lane]);
+      const Vec weight = in_register(hn::Set(d, weights[j * kQuadLanes + lane]));
 #pragma GCC unroll 4
       for (int i = 0; i < V; ++i) acc[lane][i] = hn::MulAdd(weight, x[i], acc[lane][i]);
     }
