@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <numbers>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "kernels/column_softmax-inl.h"
@@ -18,6 +19,7 @@
 #include "kernels/op_count.h"
 #include "kernels/ranged_products-inl.h"
 #include "kernels/tile_state-inl.h"
+#include "kernels/tile_strip.h"
 #include "kernels/tiled_softmax.h"
 #include "kernels/transpose-inl.h"
 
@@ -42,10 +44,38 @@ class MaterialisedTile {
     out_.rescales = false;
   }
 
-  void run() {
-    for (const KeyBlock& block : blocks_) scores(block);
-    finish_maxima();
-    for (std::size_t i = blocks_.size(); i-- > 0;) weighted_values(blocks_[i], ranges_[i]);
+  /// The scores of its blocks that begin before key `end`, and their maxima. Whether any are left.
+  bool scores_before(std::int64_t end) {
+    while (done_ < blocks_.size() && blocks_[done_].begin < end) scores(blocks_[done_++]);
+    return done_ < blocks_.size();
+  }
+
+  /// Sums that begin with a sink are of its maximum. All scores are there.
+  void finish_maxima() {
+    if (job_.terms == nullptr || job_.terms->sink.empty()) return;
+    const hn::ScalableTag<float> d;
+    const auto lanes = static_cast<std::ptrdiff_t>(hn::Lanes(d));
+    const auto none = hn::Set(d, -std::numeric_limits<float>::infinity());
+    for (std::ptrdiff_t at = 0; at < t_.columns; at += lanes) {
+      const auto maximum = hn::Load(d, t_.maximum + at);
+      // Where neither a sink nor a key was seen: (-inf) - (-inf) must not be formed.
+      const auto shift = hn::IfThenZeroElse(hn::Eq(maximum, none), maximum);
+      const auto factor = exp2_nonpositive(d, hn::Sub(hn::Load(d, sink_ + at), shift));
+      hn::Store(hn::Mul(factor, hn::Load(d, t_.sum + at)), d, t_.sum + at);
+    }
+    count_ops(0, job_.queries.lanes);
+  }
+
+  /// The weights of its blocks that begin at key `begin` or later, from the last one on, and what
+  /// they add to the output.
+  void values_from(std::int64_t begin) {
+    while (done_ > 0 && blocks_[done_ - 1].begin >= begin) {
+      --done_;
+      weighted_values(blocks_[done_], ranges_[done_]);
+    }
+  }
+
+  void finish() {
     zero_unseen(job_.queries.lanes, out_);
     store_result(job_, t_, out_.by_rows);
   }
@@ -77,22 +107,6 @@ class MaterialisedTile {
     }
   }
 
-  /// Sums that begin with a sink are of its maximum.
-  void finish_maxima() {
-    if (job_.terms == nullptr || job_.terms->sink.empty()) return;
-    const hn::ScalableTag<float> d;
-    const auto lanes = static_cast<std::ptrdiff_t>(hn::Lanes(d));
-    const auto none = hn::Set(d, -std::numeric_limits<float>::infinity());
-    for (std::ptrdiff_t at = 0; at < t_.columns; at += lanes) {
-      const auto maximum = hn::Load(d, t_.maximum + at);
-      // Where neither a sink nor a key was seen: (-inf) - (-inf) must not be formed.
-      const auto shift = hn::IfThenZeroElse(hn::Eq(maximum, none), maximum);
-      const auto factor = exp2_nonpositive(d, hn::Sub(hn::Load(d, sink_ + at), shift));
-      hn::Store(hn::Mul(factor, hn::Load(d, t_.sum + at)), d, t_.sum + at);
-    }
-    count_ops(0, job_.queries.lanes);
-  }
-
   /// The weights of a block, and what they add to the output.
   void weighted_values(const KeyBlock& block, const BlockRanges& ranges) {
     const SourceRows& source = job_.sources[0];
@@ -114,12 +128,30 @@ class MaterialisedTile {
   std::vector<KeyBlock> blocks_;
   std::vector<BlockRanges> ranges_;
   RangedOutput out_{};
+  std::size_t done_ = 0;  // Blocks with scores, then blocks still without values.
   HWY_ALIGN float sink_[kLanes];
 };
 
 }  // namespace
 
-void run_materialised_entry(TileJob& job) { MaterialisedTile(job).run(); }
+void run_materialised_entry(std::span<TileJob> jobs) {
+  std::optional<MaterialisedTile> tiles[kMostStripTiles];
+  for (std::size_t i = 0; i < jobs.size(); ++i) tiles[i].emplace(jobs[i]);
+  const std::span<std::optional<MaterialisedTile>> all(tiles, jobs.size());
+  // Each key block for all tiles, so that it comes from far once for them.
+  std::int64_t end = 0;
+  for (bool left = true; left;) {
+    end += kKeyBlock;
+    left = false;
+    for (auto& tile : all) left |= tile->scores_before(end);
+  }
+  for (auto& tile : all) tile->finish_maxima();
+  while (end > 0) {
+    end -= kKeyBlock;
+    for (auto& tile : all) tile->values_from(end);
+  }
+  for (auto& tile : all) tile->finish();
+}
 
 }  // namespace HWY_NAMESPACE
 }  // namespace attnbench::kernels
@@ -170,14 +202,38 @@ std::int64_t heads_in_flight(const Problem& p, int threads) {
   return std::min<std::int64_t>(p.batch * p.heads_kv, threads);
 }
 
+/// Panels of a head that go over their keys together: where a core's share of the last-level cache
+/// may not hold these, so that they come from memory for every panel. Otherwise one by one, as a
+/// panel's scores then come from nearer than those of several.
+int panels_together(const Problem& p, int threads) {
+  constexpr std::int64_t kFarKeyBytes = std::int64_t{8} << 20;
+  const std::int64_t row_bytes = sizeof(float) * (p.dim_qk + p.dim_v);
+  if (p.seq_k * row_bytes < kFarKeyBytes) return 1;
+  const WindowPattern base = base_pattern(p);
+  return strip_tiles(p, *ProblemPattern(p, base), threads);
+}
+
+/// Floats of the queries, outputs and running states of panels that go together.
+std::size_t states_floats(const Problem& p, int threads) {
+  return static_cast<std::size_t>(panels_together(p, threads)) *
+         tile_state_floats(p.dim_qk, p.dim_v);
+}
+
 }  // namespace
+
+void run_panels(std::span<TileJob> jobs) {
+  if (jobs.back().queries.lanes <= kNarrowLanes) {
+    run_narrow_tile(jobs.back());
+    jobs = jobs.first(jobs.size() - 1);
+  }
+  if (!jobs.empty()) HWY_DYNAMIC_DISPATCH(run_materialised_entry)(jobs);
+}
 
 std::size_t materialised_softmax_workspace_bytes(const Problem& grouped, int threads) {
   const Problem p = in_panels(grouped, threads);
   return static_cast<std::size_t>(heads_in_flight(p, threads)) *
              workspace_take_bytes(matrix_floats(p)) +
-         static_cast<std::size_t>(threads) *
-             workspace_take_bytes(tile_state_floats(p.dim_qk, p.dim_v));
+         static_cast<std::size_t>(threads) * workspace_take_bytes(states_floats(p, threads));
 }
 
 TileWork materialised_softmax_work(const Problem& grouped, int threads) {
@@ -204,9 +260,10 @@ void materialised_softmax(const Problem& grouped, double scale, const LogitTerms
   const std::int64_t matrices = heads_in_flight(p, executor.threads());
   std::vector<float*> matrix;
   for (std::int64_t m = 0; m < matrices; ++m) matrix.push_back(workspace.take(matrix_floats(p)));
+  const int together = panels_together(p, executor.threads());
   const auto scratch =
-      take_per_thread(workspace, tile_state_floats(p.dim_qk, p.dim_v), executor.threads());
-  PerThread<std::vector<KeyRun>> runs(executor.threads());
+      take_per_thread(workspace, states_floats(p, executor.threads()), executor.threads());
+  PerThread<TileStrip> strips(executor.threads());
   const WindowPattern base = base_pattern(p);
   const ProblemPattern pattern(p, base);
   const auto modifier = make_score_modifier(p);
@@ -214,23 +271,30 @@ void materialised_softmax(const Problem& grouped, double scale, const LogitTerms
   const auto in_order = [](std::int64_t n) { return PlacedQuery{n, n}; };
   const std::int64_t heads = p.batch * p.heads_kv, panels = tile_count(p);
   const std::int64_t per_kv_head = p.heads_kv / grouped.heads_kv;
-  share_heads<1>(heads, {panels}, executor, [&](const HeadPiece& piece, int slot) {
-    const HeadIndex at{piece.head / p.heads_kv, piece.head % p.heads_kv};
-    const std::int64_t begin = piece.index * kTileQueries;
-    const SourceRows source = source_rows(inputs, {at.batch, at.head / per_kv_head});
-    TileJob job;
-    fill_job(call, at, begin, lanes_until(begin, p.seq_q * p.group()), in_order, job);
-    job.scale = scale;
-    job.sources = {&source, 1};
-    job.pattern = &*pattern;
-    const std::int64_t owner = matrices == heads ? piece.head : piece.owner;
-    job.matrix = matrix[static_cast<std::size_t>(owner)] + begin * p.seq_k;
-    job.matrix_keys = p.seq_k;
-    job.scratch = scratch[static_cast<std::size_t>(slot)];
-    job.runs = &runs[slot];
-    if (job.queries.lanes <= kNarrowLanes) return run_narrow_tile(job);
-    HWY_DYNAMIC_DISPATCH(run_materialised_entry)(job);
-  });
+  share_heads<1>(
+      heads, {(panels + together - 1) / together}, executor, [&](const HeadPiece& piece, int slot) {
+        const HeadIndex at{piece.head / p.heads_kv, piece.head % p.heads_kv};
+        const std::int64_t owner = matrices == heads ? piece.head : piece.owner;
+        const std::int64_t first = piece.index * together;
+        TileStrip& strip = strips[slot];
+        strip.count = static_cast<int>(std::min<std::int64_t>(together, panels - first));
+        strip.sources[0] = source_rows(inputs, {at.batch, at.head / per_kv_head});
+        for (int i = 0; i < strip.count; ++i) {
+          const std::int64_t begin = (first + i) * kTileQueries;
+          TileJob& job = strip.jobs[i];
+          job = TileJob{};
+          fill_job(call, at, begin, lanes_until(begin, p.seq_q * p.group()), in_order, job);
+          job.scale = scale;
+          job.sources = {strip.sources, 1};
+          job.pattern = &*pattern;
+          job.matrix = matrix[static_cast<std::size_t>(owner)] + begin * p.seq_k;
+          job.matrix_keys = p.seq_k;
+          job.scratch = scratch[static_cast<std::size_t>(slot)] +
+                        static_cast<std::size_t>(i) * tile_state_floats(p.dim_qk, p.dim_v);
+          job.runs = &strip.runs[i];
+        }
+        run_panels(strip.all());
+      });
 }
 
 }  // namespace attnbench::kernels
