@@ -171,7 +171,7 @@ TEST(Additive, RefusesOtherShapes) {
 TEST(Mlp, OneUnitPerLayerByHand) {
   const AuxSet aux{{"W1", tensor({1, 2}, {1, 1})},
                    {"b1", tensor({1}, {-1})},
-                   {"W2", tensor({1, 1}, {50})},
+                   {"W2", tensor({1, 1}, {20})},
                    {"b2", tensor({1}, {0})},
                    {"w3", tensor({1}, {2})}};
   const auto out = answers("mlp", {{1}, {0, 5}, {1, 3}, {}}, aux);
