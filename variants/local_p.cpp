@@ -11,8 +11,8 @@
 // ALiBi and sink are the softmax's; the Gaussian is not
 // renormalised. Nk is the problem's, also where a key length is shorter. Time grows as N, workspace
 // not at all. Positions are computed in float64, at half the rate of float32: at the default window
-// that is the larger part of the time. Rows
-// for which a position is within 1e-9 Nk of the window's end are undecided in the reference.
+// that is the larger part of the time. Rows for which a position is within 1e-9 Nk of the window's
+// end are undecided in the reference.
 //
 // Source: Luong, Pham, Manning 2015, "Effective Approaches to Attention-based Neural Machine
 // Translation", arXiv 1508.04025, section 3.2, equations 9 and 10.

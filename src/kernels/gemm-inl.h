@@ -81,18 +81,20 @@ HWY_NOINLINE void gemm_tile(std::ptrdiff_t depth, const float* HWY_RESTRICT a, s
       for (int v = 0; v < V; ++v) acc[r][v] = hn::Mul(acc[r][v], scale);
     }
   }
+  // A vector of few uses is loaded once for them (in_register-inl.h); of more the compiler does so.
+  constexpr bool kFewUses = R < 4;
   const auto multiply_add = [&](std::ptrdiff_t k) {
     Vec column[V];
 #pragma GCC unroll 16
     for (int v = 0; v < V; ++v) {
       column[v] = hn::LoadU(d, b + k * ldb + v * lanes);
-      if constexpr (R > 1 && R < 4) column[v] = in_register(column[v]);
+      if constexpr (R > 1 && kFewUses) column[v] = in_register(column[v]);
     }
 #pragma GCC unroll 16
     for (int r = 0; r < R; ++r) {
       const float element = layout == ALayout::row_major ? a[r * lda + k] : a[r + k * lda];
       Vec broadcast = hn::Set(d, element);
-      if constexpr (V > 1 && R < 4) broadcast = in_register(broadcast);
+      if constexpr (V > 1 && kFewUses) broadcast = in_register(broadcast);
 #pragma GCC unroll 16
       for (int v = 0; v < V; ++v) acc[r][v] = hn::MulAdd(broadcast, column[v], acc[r][v]);
     }
