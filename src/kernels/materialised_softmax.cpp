@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "kernels/column_softmax-inl.h"
+#include "kernels/core_kind.h"
 #include "kernels/exp-inl.h"
 #include "kernels/gemm-inl.h"
 #include "kernels/logit_terms-inl.h"
@@ -203,12 +204,16 @@ std::int64_t heads_in_flight(const Problem& p, int threads) {
 }
 
 /// Panels of a head that go over their keys together: where a core's share of the last-level cache
-/// may not hold these, so that they come from memory for every panel. Otherwise one by one, as a
-/// panel's scores then come from nearer than those of several.
+/// may not hold these, so that they come from memory for every panel, and a core's own cache keeps
+/// little of a panel's scores from one pass to the other anyway. Otherwise one by one, as a panel's
+/// scores then come from nearer than those of several.
 int panels_together(const Problem& p, int threads) {
   constexpr std::int64_t kFarKeyBytes = std::int64_t{8} << 20;
+  constexpr std::int64_t kFarScores = 3;  // Times the core's own cache.
   const std::int64_t row_bytes = sizeof(float) * (p.dim_qk + p.dim_v);
+  const std::int64_t panel_bytes = std::int64_t{sizeof(float)} * kTileQueries * p.seq_k;
   if (p.seq_k * row_bytes < kFarKeyBytes) return 1;
+  if (panel_bytes < kFarScores * core_cache_bytes()) return 1;
   const WindowPattern base = base_pattern(p);
   return strip_tiles(p, *ProblemPattern(p, base), threads);
 }
