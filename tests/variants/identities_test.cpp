@@ -49,12 +49,14 @@ TEST(Identities, FlashIsFullWhereTilesShareStripes) {
 /// Keys and values of a head so large that panels of the matrix go over them together, two at a
 /// time; the last one has few lanes.
 TEST(Identities, FullIsFlashWherePanelsGoTogether) {
+  constexpr std::int64_t kPanelKeyBytes = 256;  // Of a panel's scores for each key.
   for (const bool causal : {false, true}) {
     Problem problem;
     problem.heads_q = problem.heads_kv = 1;
     problem.seq_q = 261;
     // Panels of three times what a core's own cache has, and keys and values of 8 MiB and more.
-    problem.seq_k = std::max<std::int64_t>(3 * kernels::core_cache_bytes() / (64 * 4), 4096) + 4;
+    problem.seq_k =
+        std::max<std::int64_t>(3 * kernels::core_cache_bytes() / kPanelKeyBytes, 4096) + 4;
     problem.dim_qk = problem.dim_v = 256;
     problem.causal = causal;
     EXPECT_LE(
