@@ -77,6 +77,11 @@ struct Cost {
   /// Of a whole layer: the part of performed_flops that is attention, its two matrix products.
   std::optional<double> attention_flops;
   std::size_t workspace_bytes = 0;  ///< Exactly what run() takes from its Workspace.
+
+  /// Seconds of the arithmetic alone at a machine's float32 rates, half of which float64 has.
+  double compute_time_s(double flops_per_s, double exp_per_s) const {
+    return (performed_flops + float64_flops) / flops_per_s + (exp_count + float64_exps) / exp_per_s;
+  }
 };
 
 /// A row of the output: batch row, query head, query.

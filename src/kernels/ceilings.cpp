@@ -34,10 +34,7 @@ std::optional<double> roofline_bound_s(const Ceilings& ceilings, const Cost& cos
   if (!(compute->flops_per_s > 0) || !(compute->exp_per_s > 0) || !(bytes_per_s > 0)) {
     return std::nullopt;
   }
-  // What is done in float64 takes twice its time: counted once more.
-  const double flops = cost.performed_flops + cost.float64_flops;
-  const double exps = cost.exp_count + cost.float64_exps;
-  return std::max(flops / compute->flops_per_s + exps / compute->exp_per_s,
+  return std::max(cost.compute_time_s(compute->flops_per_s, compute->exp_per_s),
                   cost.traffic_bytes / bytes_per_s);
 }
 

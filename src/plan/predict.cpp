@@ -51,11 +51,8 @@ double reference_bytes(const Problem& problem) {
 }
 
 double call_time_s(const Cost& cost, int threads, const PlanRates& rates) {
-  // float64 has half the rates.
-  const double flops = cost.performed_flops + cost.float64_flops;
-  const double exps = cost.exp_count + cost.float64_exps;
-  const double compute = flops / (threads * rates.flops_per_s_per_thread) +
-                         exps / (threads * rates.exp_per_s_per_thread);
+  const double compute = cost.compute_time_s(threads * rates.flops_per_s_per_thread,
+                                             threads * rates.exp_per_s_per_thread);
   return std::max(compute, cost.traffic_bytes / rates.bytes_per_s);
 }
 
