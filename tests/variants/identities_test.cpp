@@ -8,6 +8,7 @@
 
 #include "conformance.h"
 #include "kernels/core_kind.h"
+#include "kernels/key_pattern.h"
 
 namespace attnbench::testing {
 namespace {
@@ -49,15 +50,15 @@ TEST(Identities, FlashIsFullWhereTilesShareStripes) {
 /// Keys and values of a head so large that panels of the matrix go over them together, two at a
 /// time; the last one has few lanes.
 TEST(Identities, FullIsFlashWherePanelsGoTogether) {
-  constexpr std::int64_t kPanelKeyBytes = 256;  // Of a panel's scores for each key.
+  // Of a panel's scores for each key.
+  constexpr std::int64_t kKeyBytes = kernels::kTileQueries * std::int64_t{sizeof(float)};
   for (const bool causal : {false, true}) {
     Problem problem;
-    problem.heads_q = problem.heads_kv = 1;
-    problem.seq_q = 261;
+    problem.heads_q = problem.heads_kv = 2;
+    problem.seq_q = 517;
     // Panels of three times what a core's own cache has, and keys and values of 8 MiB and more.
-    problem.seq_k =
-        std::max<std::int64_t>(3 * kernels::core_cache_bytes() / kPanelKeyBytes, 4096) + 4;
-    problem.dim_qk = problem.dim_v = 256;
+    problem.seq_k = std::max<std::int64_t>(3 * kernels::core_cache_bytes() / kKeyBytes, 16384) + 4;
+    problem.dim_qk = problem.dim_v = 64;
     problem.causal = causal;
     EXPECT_LE(
         relative_difference(run_named("full", problem).output, run_named("flash", problem).output),
