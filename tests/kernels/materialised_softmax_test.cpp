@@ -98,7 +98,7 @@ TEST(MaterialisedPanels, ComputeTogetherWhatTheyComputeAloneToTheBit) {
 std::int64_t state_bytes(std::int64_t keys, std::int64_t dim) {
   Problem p;
   p.batch = p.heads_q = p.heads_kv = 1;
-  p.seq_q = 64 * kTileQueries;
+  p.seq_q = std::int64_t{64} * kTileQueries;
   p.seq_k = keys;
   p.dim_qk = p.dim_v = dim;
   return static_cast<std::int64_t>(materialised_softmax_workspace_bytes(p, 1)) -
@@ -108,8 +108,8 @@ std::int64_t state_bytes(std::int64_t keys, std::int64_t dim) {
 TEST(MaterialisedPanels, GoTogetherWhereKeysAndTheScoresOfOneAreFar) {
   const std::int64_t one = static_cast<std::int64_t>(tile_state_floats(64, 64) * sizeof(float));
   // Scores of three times the core's own cache, and keys and values of 8 MiB.
-  const std::int64_t far_scores = 3 * core_cache_bytes() / (kTileQueries * 4);
-  const std::int64_t far_keys = (std::int64_t{8} << 20) / (2 * 64 * 4);
+  const std::int64_t far_scores = 3 * core_cache_bytes() / (std::int64_t{kTileQueries} * 4);
+  const std::int64_t far_keys = (std::int64_t{8} << 20) / (std::int64_t{2} * 64 * 4);
   const std::int64_t far = std::max(far_scores, far_keys);
   EXPECT_EQ(state_bytes(far, 64), kMostStripTiles * one);
   EXPECT_EQ(state_bytes(far - kKeyBlock, 64), one);
