@@ -1,7 +1,5 @@
 #include "kernels/core_kind.h"
 
-#include <unistd.h>
-
 #if defined(__x86_64__)
 #include <cpuid.h>
 
@@ -41,16 +39,6 @@ bool asks_rows_near(std::string_view vendor, int family) {
 bool asks_rows_near() {
   static const bool near = this_core_asks_rows_near();
   return near;
-}
-
-std::int64_t core_cache_bytes() {
-  constexpr std::int64_t kUsual = std::int64_t{1} << 20;
-#ifdef _SC_LEVEL2_CACHE_SIZE
-  static const std::int64_t bytes = sysconf(_SC_LEVEL2_CACHE_SIZE);
-  return bytes > 0 ? bytes : kUsual;
-#else
-  return kUsual;
-#endif
 }
 
 }  // namespace attnbench::kernels

@@ -1,7 +1,6 @@
 // What cores that have the same instructions do differently. Internal to kernels/.
 #pragma once
 
-#include <cstdint>
 #include <string_view>
 
 namespace attnbench::kernels {
@@ -13,9 +12,5 @@ bool asks_rows_near(std::string_view vendor, int family);
 
 /// The same of the core that this runs on; false where that is not known.
 bool asks_rows_near();
-
-/// Bytes of the second-level cache of a core that this runs on, which no other core uses; 1 MiB
-/// where the system does not say.
-std::int64_t core_cache_bytes();
 
 }  // namespace attnbench::kernels

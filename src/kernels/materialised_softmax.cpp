@@ -9,20 +9,18 @@
 #include <cstdint>
 #include <numbers>
 #include <optional>
-#include <span>
 #include <vector>
 
 #include "kernels/column_softmax-inl.h"
-#include "kernels/core_kind.h"
 #include "kernels/exp-inl.h"
 #include "kernels/gemm-inl.h"
 #include "kernels/logit_terms-inl.h"
 #include "kernels/op_count.h"
 #include "kernels/ranged_products-inl.h"
 #include "kernels/tile_state-inl.h"
-#include "kernels/tile_strip.h"
 #include "kernels/tiled_softmax.h"
 #include "kernels/transpose-inl.h"
+#include "kernels/upcoming.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace attnbench::kernels {
@@ -45,13 +43,79 @@ class MaterialisedTile {
     out_.rescales = false;
   }
 
-  /// The scores of its blocks that begin before key `end`, and their maxima. Whether any are left.
-  bool scores_before(std::int64_t end) {
-    while (done_ < blocks_.size() && blocks_[done_].begin < end) scores(blocks_[done_++]);
-    return done_ < blocks_.size();
+  void run() {
+    for (std::size_t i = 0; i < blocks_.size(); ++i) scores(i);
+    finish_maxima();
+    for (std::size_t i = blocks_.size(); i-- > 0;) weighted_values(i);
+    zero_unseen(job_.queries.lanes, out_);
+    store_result(job_, t_, out_.by_rows);
   }
 
-  /// Sums that begin with a sink are of its maximum. All scores are there.
+ private:
+  SoftmaxColumns columns_at(const KeyBlock& block) const {
+    SoftmaxColumns columns = t_;
+    columns.scores = job_.matrix + block.begin * kLanes;
+    return columns;
+  }
+
+  RowBlock keys(const KeyBlock& block) const {
+    const SourceRows& source = job_.sources[0];
+    return {source.k + block.begin * source.k_stride, source.k_stride};
+  }
+  RowBlock values(const KeyBlock& block) const {
+    const SourceRows& source = job_.sources[0];
+    return {source.v + block.begin * source.v_stride, source.v_stride};
+  }
+
+  /// Begins a list of what is asked for during the products of `now`, of so many numbers a pair;
+  /// null where nothing is. What a pass over the panel needs next is its own part of the panel and
+  /// the rows that it is multiplied with.
+  Upcoming* ask_for(const KeyBlock& next, const RowBlock& rows, std::int64_t dim, bool panel,
+                    const KeyBlock& now, std::int64_t numbers) {
+    Upcoming* upcoming = job_.upcoming;
+    if (upcoming == nullptr) return nullptr;
+    const std::int64_t count = next.end - next.begin;
+    upcoming->clear();
+    upcoming->add_rows(rows.rows, rows.stride, count, dim);
+    if (panel) upcoming->add(columns_at(next).scores, count * kLanes);
+    upcoming->spread_over(static_cast<double>((now.end - now.begin) * t_.columns * numbers));
+    return upcoming;
+  }
+  /// During the scores of a block: the next one's keys, and after the last one its values.
+  Upcoming* ask_after_scores(std::size_t i) {
+    const bool last = i + 1 == blocks_.size();
+    const KeyBlock& next = blocks_[last ? i : i + 1];
+    return last ? ask_for(next, values(next), job_.dim_v, false, blocks_[i], job_.dim_qk)
+                : ask_for(next, keys(next), job_.dim_qk, true, blocks_[i], job_.dim_qk);
+  }
+  /// During the values of a block: those of the one before it.
+  Upcoming* ask_after_values(std::size_t i) {
+    if (i == 0) return nullptr;
+    const KeyBlock& next = blocks_[i - 1];
+    return ask_for(next, values(next), job_.dim_v, true, blocks_[i], job_.dim_v);
+  }
+
+  /// A block of scores, and the maxima so far.
+  void scores(std::size_t i) {
+    const KeyBlock& block = blocks_[i];
+    const int lanes = job_.queries.lanes;
+    TileBuffers t = t_;
+    t.scores = columns_at(block).scores;
+    std::uint64_t mask[kMostBlockKeys];
+    const BlockRanges ranges = block_ranges(*job_.pattern, job_.queries, *job_.runs, block, mask);
+    ranges_.push_back(ranges);
+    scores_in_ranges(ranges, lanes, t.columns, job_.dim_qk, keys(block), t.q, t.scores,
+                     ask_after_scores(i));
+    if (terms_) shape_block(job_, t, *terms_, block, ranges);
+    if (job_.modifier != nullptr) modify_block(job_, block, t.scores);
+    if (block.masked) {
+      maxima_in_ranges(ranges, t, mask);
+    } else {
+      maxima_of_columns<false>(t, block.end - block.begin, nullptr);
+    }
+  }
+
+  /// Sums that begin with a sink are of its maximum.
   void finish_maxima() {
     if (job_.terms == nullptr || job_.terms->sink.empty()) return;
     const hn::ScalableTag<float> d;
@@ -67,60 +131,18 @@ class MaterialisedTile {
     count_ops(0, job_.queries.lanes);
   }
 
-  /// The weights of its blocks that begin at key `begin` or later, from the last one on, and what
-  /// they add to the output.
-  void values_from(std::int64_t begin) {
-    while (done_ > 0 && blocks_[done_ - 1].begin >= begin) {
-      --done_;
-      weighted_values(blocks_[done_], ranges_[done_]);
-    }
-  }
-
-  void finish() {
-    zero_unseen(job_.queries.lanes, out_);
-    store_result(job_, t_, out_.by_rows);
-  }
-
- private:
-  SoftmaxColumns columns_at(const KeyBlock& block) const {
-    SoftmaxColumns columns = t_;
-    columns.scores = job_.matrix + block.begin * kLanes;
-    return columns;
-  }
-
-  /// A block of scores, and the maxima so far.
-  void scores(const KeyBlock& block) {
-    const SourceRows& source = job_.sources[0];
-    const RowBlock k{source.k + block.begin * source.k_stride, source.k_stride};
-    const int lanes = job_.queries.lanes;
-    TileBuffers t = t_;
-    t.scores = columns_at(block).scores;
-    std::uint64_t mask[kMostBlockKeys];
-    const BlockRanges ranges = block_ranges(*job_.pattern, job_.queries, *job_.runs, block, mask);
-    ranges_.push_back(ranges);
-    scores_in_ranges(ranges, lanes, t.columns, job_.dim_qk, k, t.q, t.scores, nullptr);
-    if (terms_) shape_block(job_, t, *terms_, block, ranges);
-    if (job_.modifier != nullptr) modify_block(job_, block, t.scores);
-    if (block.masked) {
-      maxima_in_ranges(ranges, t, mask);
-    } else {
-      maxima_of_columns<false>(t, block.end - block.begin, nullptr);
-    }
-  }
-
   /// The weights of a block, and what they add to the output.
-  void weighted_values(const KeyBlock& block, const BlockRanges& ranges) {
-    const SourceRows& source = job_.sources[0];
+  void weighted_values(std::size_t i) {
+    const KeyBlock& block = blocks_[i];
     const SoftmaxColumns columns = columns_at(block);
     const int lanes = job_.queries.lanes;
     if (block.masked) {
-      weights_in_ranges(ranges, lanes, columns);
+      weights_in_ranges(ranges_[i], lanes, columns);
     } else {
       weights_of_columns<false>(columns, block.end - block.begin, nullptr);
       count_ops(0, (block.end - block.begin) * lanes);
     }
-    values_in_ranges(ranges, lanes, {source.v + block.begin * source.v_stride, source.v_stride},
-                     columns, out_, nullptr);
+    values_in_ranges(ranges_[i], lanes, values(block), columns, out_, ask_after_values(i));
   }
 
   TileJob& job_;
@@ -129,30 +151,12 @@ class MaterialisedTile {
   std::vector<KeyBlock> blocks_;
   std::vector<BlockRanges> ranges_;
   RangedOutput out_{};
-  std::size_t done_ = 0;  // Blocks with scores, then blocks still without values.
   HWY_ALIGN float sink_[kLanes];
 };
 
 }  // namespace
 
-void run_materialised_entry(std::span<TileJob> jobs) {
-  std::optional<MaterialisedTile> tiles[kMostStripTiles];
-  for (std::size_t i = 0; i < jobs.size(); ++i) tiles[i].emplace(jobs[i]);
-  const std::span<std::optional<MaterialisedTile>> all(tiles, jobs.size());
-  // Each key block for all tiles, so that it comes from far once for them.
-  std::int64_t end = 0;
-  for (bool left = true; left;) {
-    end += kKeyBlock;
-    left = false;
-    for (auto& tile : all) left |= tile->scores_before(end);
-  }
-  for (auto& tile : all) tile->finish_maxima();
-  while (end > 0) {
-    end -= kKeyBlock;
-    for (auto& tile : all) tile->values_from(end);
-  }
-  for (auto& tile : all) tile->finish();
-}
+void run_materialised_entry(TileJob& job) { MaterialisedTile(job).run(); }
 
 }  // namespace HWY_NAMESPACE
 }  // namespace attnbench::kernels
@@ -167,6 +171,7 @@ HWY_AFTER_NAMESPACE();
 #include "kernels/query_tiles.h"
 #include "kernels/scored_softmax_tiles.h"
 #include "kernels/shared_heads.h"
+#include "kernels/tile_sequence.h"
 
 namespace attnbench::kernels {
 namespace {
@@ -198,47 +203,36 @@ std::size_t matrix_floats(const Problem& p) {
                                   panel_floats(p.seq_k, left));
 }
 
+/// Whether panels ask for what they go over ahead of time: where caches do not keep the call.
+bool panels_ask(const Problem& p) {
+  const std::int64_t panel = panel_floats(p.seq_k, kTileQueries) * sizeof(float);
+  return p.batch * p.heads_kv * head_bytes(p) + panel > kNearBytesOfAllKeys;
+}
+
+/// What a thread keeps from panel to panel.
+struct PanelScratch {
+  std::vector<KeyRun> runs;
+  Upcoming upcoming;
+};
+
 /// As many as threads, or all there are.
 std::int64_t heads_in_flight(const Problem& p, int threads) {
   return std::min<std::int64_t>(p.batch * p.heads_kv, threads);
 }
 
-/// Panels of a head that go over their keys together: where a core's share of the last-level cache
-/// may not hold these, so that they come from memory for every panel, and a core's own cache keeps
-/// little of a panel's scores from one pass to the other anyway. Otherwise one by one, as a panel's
-/// scores then come from nearer than those of several.
-int panels_together(const Problem& p, int threads) {
-  constexpr std::int64_t kFarKeyBytes = std::int64_t{8} << 20;
-  constexpr std::int64_t kFarScores = 3;  // Times the core's own cache.
-  const std::int64_t row_bytes = sizeof(float) * (p.dim_qk + p.dim_v);
-  const std::int64_t panel_bytes = std::int64_t{sizeof(float)} * kTileQueries * p.seq_k;
-  if (p.seq_k * row_bytes < kFarKeyBytes) return 1;
-  if (panel_bytes < kFarScores * core_cache_bytes()) return 1;
-  const WindowPattern base = base_pattern(p);
-  return strip_tiles(p, *ProblemPattern(p, base), threads);
-}
-
-/// Floats of the queries, outputs and running states of panels that go together.
-std::size_t states_floats(const Problem& p, int threads) {
-  return static_cast<std::size_t>(panels_together(p, threads)) *
-         tile_state_floats(p.dim_qk, p.dim_v);
-}
-
 }  // namespace
 
-void run_panels(std::span<TileJob> jobs) {
-  if (jobs.back().queries.lanes <= kNarrowLanes) {
-    run_narrow_tile(jobs.back());
-    jobs = jobs.first(jobs.size() - 1);
-  }
-  if (!jobs.empty()) HWY_DYNAMIC_DISPATCH(run_materialised_entry)(jobs);
+void run_panel(TileJob& job) {
+  if (job.queries.lanes <= kNarrowLanes) return run_narrow_tile(job);
+  HWY_DYNAMIC_DISPATCH(run_materialised_entry)(job);
 }
 
 std::size_t materialised_softmax_workspace_bytes(const Problem& grouped, int threads) {
   const Problem p = in_panels(grouped, threads);
   return static_cast<std::size_t>(heads_in_flight(p, threads)) *
              workspace_take_bytes(matrix_floats(p)) +
-         static_cast<std::size_t>(threads) * workspace_take_bytes(states_floats(p, threads));
+         static_cast<std::size_t>(threads) *
+             workspace_take_bytes(tile_state_floats(p.dim_qk, p.dim_v));
 }
 
 TileWork materialised_softmax_work(const Problem& grouped, int threads) {
@@ -265,10 +259,10 @@ void materialised_softmax(const Problem& grouped, double scale, const LogitTerms
   const std::int64_t matrices = heads_in_flight(p, executor.threads());
   std::vector<float*> matrix;
   for (std::int64_t m = 0; m < matrices; ++m) matrix.push_back(workspace.take(matrix_floats(p)));
-  const int together = panels_together(p, executor.threads());
   const auto scratch =
-      take_per_thread(workspace, states_floats(p, executor.threads()), executor.threads());
-  PerThread<TileStrip> strips(executor.threads());
+      take_per_thread(workspace, tile_state_floats(p.dim_qk, p.dim_v), executor.threads());
+  PerThread<PanelScratch> mine(executor.threads());
+  const bool ask = panels_ask(p);
   const WindowPattern base = base_pattern(p);
   const ProblemPattern pattern(p, base);
   const auto modifier = make_score_modifier(p);
@@ -276,30 +270,23 @@ void materialised_softmax(const Problem& grouped, double scale, const LogitTerms
   const auto in_order = [](std::int64_t n) { return PlacedQuery{n, n}; };
   const std::int64_t heads = p.batch * p.heads_kv, panels = tile_count(p);
   const std::int64_t per_kv_head = p.heads_kv / grouped.heads_kv;
-  share_heads<1>(
-      heads, {(panels + together - 1) / together}, executor, [&](const HeadPiece& piece, int slot) {
-        const HeadIndex at{piece.head / p.heads_kv, piece.head % p.heads_kv};
-        const std::int64_t owner = matrices == heads ? piece.head : piece.owner;
-        const std::int64_t first = piece.index * together;
-        TileStrip& strip = strips[slot];
-        strip.count = static_cast<int>(std::min<std::int64_t>(together, panels - first));
-        strip.sources[0] = source_rows(inputs, {at.batch, at.head / per_kv_head});
-        for (int i = 0; i < strip.count; ++i) {
-          const std::int64_t begin = (first + i) * kTileQueries;
-          TileJob& job = strip.jobs[i];
-          job = TileJob{};
-          fill_job(call, at, begin, lanes_until(begin, p.seq_q * p.group()), in_order, job);
-          job.scale = scale;
-          job.sources = {strip.sources, 1};
-          job.pattern = &*pattern;
-          job.matrix = matrix[static_cast<std::size_t>(owner)] + begin * p.seq_k;
-          job.matrix_keys = p.seq_k;
-          job.scratch = scratch[static_cast<std::size_t>(slot)] +
-                        static_cast<std::size_t>(i) * tile_state_floats(p.dim_qk, p.dim_v);
-          job.runs = &strip.runs[i];
-        }
-        run_panels(strip.all());
-      });
+  share_heads<1>(heads, {panels}, executor, [&](const HeadPiece& piece, int slot) {
+    const HeadIndex at{piece.head / p.heads_kv, piece.head % p.heads_kv};
+    const std::int64_t begin = piece.index * kTileQueries;
+    const SourceRows source = source_rows(inputs, {at.batch, at.head / per_kv_head});
+    TileJob job;
+    fill_job(call, at, begin, lanes_until(begin, p.seq_q * p.group()), in_order, job);
+    job.scale = scale;
+    job.sources = {&source, 1};
+    job.pattern = &*pattern;
+    const std::int64_t owner = matrices == heads ? piece.head : piece.owner;
+    job.matrix = matrix[static_cast<std::size_t>(owner)] + begin * p.seq_k;
+    job.matrix_keys = p.seq_k;
+    job.scratch = scratch[static_cast<std::size_t>(slot)];
+    job.runs = &mine[slot].runs;
+    if (ask) job.upcoming = &mine[slot].upcoming;
+    run_panel(job);
+  });
 }
 
 }  // namespace attnbench::kernels

@@ -10,7 +10,6 @@
 #pragma once
 
 #include <cstdint>
-#include <span>
 
 #include "attention/executor.h"
 #include "attention/problem.h"
@@ -20,17 +19,15 @@
 
 namespace attnbench::kernels {
 
-/// Computes panels of one head, at most kMostStripTiles of them, whose scores go to their jobs'
-/// `matrix`, one key block after the other for all: keys and values then come from far once for
-/// them. Outputs do not depend on which panels go together. Each job has tile_state_floats() of
-/// scratch; only the last may have few lanes.
-void run_panels(std::span<TileJob> jobs);
+/// Computes one panel of a head, whose scores go to its job's `matrix`. Its products ask for what
+/// the next block of either pass reads and writes, through the job's `upcoming` (null: they ask for
+/// nothing).
+void run_panel(TileJob& job);
 
 /// Softmax attention under the problem's masks. Blocks of 64 queries and keys in which no pair is
 /// allowed are not computed. `terms` and the mask's values are applied to the score matrix in
 /// place. The workspace holds one Nq x Nk matrix per head in flight, and a tile's queries and
-/// outputs, or those of up to four that share long keys, per thread. Few queries of several heads
-/// that share their keys are one panel.
+/// outputs per thread. Few queries of several heads that share their keys are one panel.
 void materialised_softmax(const Problem& problem, double scale, const LogitTerms& terms,
                           const Inputs& inputs, TensorView output, Workspace& workspace,
                           Executor& executor);

@@ -191,9 +191,7 @@ const auto kColumns = std::to_array<Column<Record>>({
                                        "Working memory beyond inputs and output that the variant's "
                                        "cost model predicts; for `full` one score matrix for each "
                                        "head in flight, at most T of them, and a tile per "
-                                       "thread (up to four where the keys and values of a head "
-                                       "are 8 MiB or more and 256 bytes for each key are three "
-                                       "times a core's second-level cache)."),
+                                       "thread."),
     of<&Record::workspace_peak_bytes>("workspace_peak_bytes", "bytes",
                                       "High-water mark of the working memory that the call took."),
     of<&Record::time_law>("time_law", "",

@@ -2,7 +2,6 @@
 
 #include <gtest/gtest.h>
 
-#include <cstdint>
 #include <fstream>
 #include <string>
 
@@ -33,16 +32,6 @@ TEST(CoreKind, IsThatOfThisMachine) {
   const std::string vendor = cpu_fact("vendor_id"), family = cpu_fact("cpu family");
   if (vendor.empty() || family.empty()) GTEST_SKIP() << "the system does not say which CPU this is";
   EXPECT_EQ(asks_rows_near(), asks_rows_near(vendor, std::stoi(family)));
-}
-
-TEST(CoreKind, CacheIsThatOfThisMachine) {
-  std::ifstream file("/sys/devices/system/cpu/cpu0/cache/index2/size");
-  std::int64_t kibibytes = 0;
-  char unit = 0;
-  if (!(file >> kibibytes >> unit) || unit != 'K') {
-    GTEST_SKIP() << "the system does not say how large the second-level cache is";
-  }
-  EXPECT_EQ(core_cache_bytes(), kibibytes * 1024);
 }
 
 }  // namespace
