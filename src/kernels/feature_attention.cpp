@@ -29,12 +29,12 @@ constexpr float kMinusInfinity = -std::numeric_limits<float>::infinity();
 
 /// u[f][lane] = omega x', in base 2 for the exponential map.
 void project(const FeatureShape& s, const float* const* rows, std::ptrdiff_t count, float* packed,
-             float* u) {
+             float* u, Upcoming* upcoming) {
   const double base = s.map == FeatureMap::exponential ? std::numbers::log2e : 1.0;
   pack_transposed(rows, count, kChunk, s.dim_qk, static_cast<float>(s.root_scale * base), packed,
                   kChunk);
   gemm<ALayout::row_major>(s.features, kChunk, s.dim_qk, s.omega, s.dim_qk, packed, kChunk, u,
-                           kChunk, Old::overwrite);
+                           kChunk, Old::overwrite, nullptr, upcoming);
   count_ops(count * s.features * s.dim_qk, 0);
 }
 
@@ -117,7 +117,7 @@ void key_features(const FeatureShape& s, const KeyChunk& keys, FeatureState& sta
                   const FeatureBuffers& b) {
   const float* rows[kChunk];
   for (std::int64_t j = 0; j < keys.count; ++j) rows[j] = keys.k + j * keys.k_stride;
-  project(s, rows, keys.count, b.packed, b.key_features);
+  project(s, rows, keys.count, b.packed, b.key_features, b.upcoming);
   if (s.map == FeatureMap::exponential) {
     half_norms(s, b.packed, keys.count, b.lanes);
     for (std::ptrdiff_t f = 0; f < s.features; ++f) {
@@ -208,7 +208,7 @@ void largest_terms(const FeatureShape& s, const FeatureState& state, const Featu
 /// into b.output, 64 features at a time: they are used while the first-level cache still has them.
 void query_features(const FeatureShape& s, const float* const* rows, std::int64_t count,
                     const FeatureState& state, const FeatureBuffers& b) {
-  project(s, rows, count, b.packed, b.query_features);
+  project(s, rows, count, b.packed, b.query_features, b.upcoming);
   largest_terms(s, state, b);
   std::fill_n(b.denominator, kChunk, 0.0F);
   for (std::ptrdiff_t from = 0; from < s.features; from += kFeatureBlock) {

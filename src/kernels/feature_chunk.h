@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "kernels/feature_attention.h"
+#include "kernels/upcoming.h"
 
 namespace attnbench::kernels {
 
@@ -50,15 +51,16 @@ struct QueryChunk {
 
 /// A thread's scratch.
 struct FeatureBuffers {
-  float* packed;          // [D][64]
-  float* key_features;    // [features][64]
-  float* query_features;  // [features][64]
-  float* key_sums;        // [features]
-  float* values;          // [64][padded_dim_v]
-  float* scores;          // [64][64]
-  float* output;          // [Dv][64]
-  float* denominator;     // [64]
-  float* lanes;           // [64]
+  float* packed;                 // [D][64]
+  float* key_features;           // [features][64]
+  float* query_features;         // [features][64]
+  float* key_sums;               // [features]
+  float* values;                 // [64][padded_dim_v]
+  float* scores;                 // [64][64]
+  float* output;                 // [Dv][64]
+  float* denominator;            // [64]
+  float* lanes;                  // [64]
+  Upcoming* upcoming = nullptr;  ///< Fetched during projections, or null.
 };
 
 /// Keys of a chunk that some of the 32 queries from `column` on may read: key j is read by query

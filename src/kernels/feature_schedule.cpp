@@ -7,7 +7,10 @@
 
 #include "kernels/feature_attention.h"
 #include "kernels/feature_chunk.h"
+#include "kernels/per_thread.h"
 #include "kernels/shared_heads.h"
+#include "kernels/tile_sequence.h"
+#include "kernels/upcoming.h"
 
 namespace attnbench::kernels {
 namespace {
@@ -50,7 +53,7 @@ std::vector<std::size_t> buffer_floats(const FeatureShape& s) {
 FeatureBuffers take_buffers(const FeatureShape& s, Workspace& workspace) {
   std::vector<float*> p;
   for (std::size_t floats : buffer_floats(s)) p.push_back(workspace.take(floats));
-  return {p[0], p[1], p[2], p[3], p[4], p[5], p[6], p[7], p[8]};
+  return {p[0], p[1], p[2], p[3], p[4], p[5], p[6], p[7], p[8], nullptr};
 }
 
 FeatureState take_state(const FeatureShape& s, Workspace& workspace) {
@@ -78,6 +81,7 @@ struct FeatureRun {
   std::int64_t segments;
   std::vector<FeatureState> states;  // [batch * heads_kv][segments]
   std::vector<FeatureBuffers> buffers;
+  PerThread<Upcoming> upcoming;
 
   FeatureState& state(std::int64_t head, std::int64_t segment) {
     return states[static_cast<std::size_t>(head * segments + segment)];
@@ -98,9 +102,46 @@ KeyChunk key_chunk(const FeatureRun& run, std::int64_t head, std::int64_t begin,
           run.inputs.v.stride[2], end - begin};
 }
 
+/// Rows of one head, a query head's or a key-value head's; none where end is not above begin.
+struct HeadRows {
+  std::int64_t batch = 0;
+  std::int64_t head = 0;
+  std::int64_t begin = 0;
+  std::int64_t end = 0;
+
+  std::int64_t count() const { return end - begin; }
+};
+
+HeadRows key_rows(const Problem& p, std::int64_t head, std::int64_t begin, std::int64_t end) {
+  return {head / p.heads_kv, head % p.heads_kv, begin, std::min(begin + kFeatureChunk, end)};
+}
+HeadRows query_rows(const Problem& p, std::int64_t b, std::int64_t h, std::int64_t chunk) {
+  return {b, h, chunk * kFeatureChunk, std::min((chunk + 1) * kFeatureChunk, p.seq_q)};
+}
+
+/// Lets the next projection ask for keys and values, and for queries and where their outputs go.
+void look_ahead(const FeatureRun& run, const HeadRows& keys, const HeadRows& queries,
+                Upcoming* upcoming) {
+  if (upcoming == nullptr) return;
+  const auto add = [&](const auto& tensor, const HeadRows& rows, std::int64_t numbers) {
+    if (rows.count() <= 0) return;
+    upcoming->add_rows(tensor.row(rows.batch, rows.head, rows.begin), tensor.stride[2],
+                       rows.count(), numbers);
+  };
+  upcoming->clear();
+  add(run.inputs.k, keys, run.p.dim_qk);
+  add(run.inputs.v, keys, run.p.dim_v);
+  add(run.inputs.q, queries, run.p.dim_qk);
+  add(run.output, queries, run.p.dim_v);
+  upcoming->spread_over(static_cast<double>(run.shape.features * kFeatureChunk * run.shape.dim_qk));
+}
+
+/// `after`: the queries that are answered next, if any.
 void absorb_range(FeatureRun& run, std::int64_t head, std::int64_t begin, std::int64_t end,
-                  FeatureState& state, const FeatureBuffers& buffers) {
+                  const HeadRows& after, FeatureState& state, const FeatureBuffers& buffers) {
   for (std::int64_t j = begin; j < end; j += kFeatureChunk) {
+    const HeadRows next = key_rows(run.p, head, j + kFeatureChunk, end);
+    look_ahead(run, next, next.count() > 0 ? HeadRows{} : after, buffers.upcoming);
     absorb_keys(run.shape, key_chunk(run, head, j, std::min(j + kFeatureChunk, end)), state,
                 buffers);
   }
@@ -113,12 +154,11 @@ struct QueryRows {
   std::int64_t count = 0;
 };
 
-void gather_queries(const FeatureRun& run, std::int64_t b, std::int64_t h, std::int64_t begin,
-                    QueryRows& rows) {
-  rows.count = std::min(kFeatureChunk, run.p.seq_q - begin);
+void gather_queries(const FeatureRun& run, const HeadRows& queries, QueryRows& rows) {
+  rows.count = queries.count();
   for (std::int64_t i = 0; i < rows.count; ++i) {
-    rows.q[i] = run.inputs.q.row(b, h, begin + i);
-    rows.out[i] = run.output.row(b, h, begin + i);
+    rows.q[i] = run.inputs.q.row(queries.batch, queries.head, queries.begin + i);
+    rows.out[i] = run.output.row(queries.batch, queries.head, queries.begin + i);
   }
 }
 
@@ -130,34 +170,41 @@ void run_bidirectional(FeatureRun& run, Executor& executor) {
   const Problem& p = run.p;
   const std::int64_t heads = p.batch * p.heads_kv;
   const std::int64_t segment_chunks = (chunks_of(p.seq_k) + run.segments - 1) / run.segments;
+  const std::int64_t tiles = chunks_of(p.seq_q);
+  const auto queries_of = [&](std::int64_t head, std::int64_t tile) {
+    return query_rows(p, head / p.heads_kv, head % p.heads_kv * p.group() + tile / tiles,
+                      tile % tiles);
+  };
   const auto absorb_segment = [&](std::int64_t head, std::int64_t segment, int slot) {
     FeatureState& state = run.state(head, segment);
     clear(run.shape, state);
     const std::int64_t keys = p.key_length(head / p.heads_kv);
     const std::int64_t begin = std::min(segment * segment_chunks * kFeatureChunk, keys);
     const std::int64_t end = std::min((segment + 1) * segment_chunks * kFeatureChunk, keys);
-    absorb_range(run, head, begin, end, state, run.buffers[static_cast<std::size_t>(slot)]);
+    absorb_range(run, head, begin, end, queries_of(head, 0), state,
+                 run.buffers[static_cast<std::size_t>(slot)]);
   };
   const auto merge_segments = [&](std::int64_t head) {
     for (std::int64_t segment = 1; segment < run.segments; ++segment) {
       merge_states(run.shape, run.state(head, segment), run.state(head, 0));
     }
   };
-  const std::int64_t tiles = chunks_of(p.seq_q);
-  const auto answer_tile = [&](std::int64_t head, std::int64_t tile, int slot) {
-    const std::int64_t b = head / p.heads_kv;
-    const std::int64_t h = head % p.heads_kv * p.group() + tile / tiles;
+  const auto answer_tile = [&](const HeadPiece& piece, int slot) {
+    const HeadRows queries = queries_of(piece.head, piece.index);
     QueryRows rows;
-    gather_queries(run, b, h, tile % tiles * kFeatureChunk, rows);
-    if (p.key_length(b) == 0) return zero_rows(run, rows);
-    answer_queries(run.shape, {rows.q, rows.out, rows.count}, nullptr, 0, run.state(head, 0),
-                   run.buffers[static_cast<std::size_t>(slot)]);
+    gather_queries(run, queries, rows);
+    if (p.key_length(queries.batch) == 0) return zero_rows(run, rows);
+    const FeatureBuffers& buffers = run.buffers[static_cast<std::size_t>(slot)];
+    const HeadRows next = piece.next ? queries_of(piece.next->head, piece.next->index) : HeadRows{};
+    look_ahead(run, {}, next, buffers.upcoming);
+    answer_queries(run.shape, {rows.q, rows.out, rows.count}, nullptr, 0, run.state(piece.head, 0),
+                   buffers);
   };
   share_heads<3>(heads, {run.segments, 1, p.group() * tiles}, executor,
                  [&](const HeadPiece& piece, int slot) {
                    if (piece.phase == 0) return absorb_segment(piece.head, piece.index, slot);
                    if (piece.phase == 1) return merge_segments(piece.head);
-                   answer_tile(piece.head, piece.index, slot);
+                   answer_tile(piece, slot);
                  });
 }
 
@@ -177,15 +224,20 @@ void run_causal_chunks(FeatureRun& run, std::int64_t head, std::int64_t begin, s
     KeyChunk keys;
     if (to > from) {
       keys = key_chunk(run, head, from, to);
+      look_ahead(run, key_rows(p, head, to, keys_before(p, b, t + 2)), {}, buffers.upcoming);
       map_keys(run.shape, keys, state, buffers);
     }
-    for (std::int64_t h = kv * p.group(); h < (kv + 1) * p.group(); ++h) {
+    const std::int64_t first_head = kv * p.group(), last_head = first_head + p.group() - 1;
+    for (std::int64_t h = first_head; h <= last_head; ++h) {
       QueryRows rows;
-      gather_queries(run, b, h, t * kFeatureChunk, rows);
+      gather_queries(run, query_rows(p, b, h, t), rows);
       if (to == 0) {
         zero_rows(run, rows);
         continue;
       }
+      look_ahead(run, {},
+                 h < last_head ? query_rows(p, b, h + 1, t) : query_rows(p, b, first_head, t + 1),
+                 buffers.upcoming);
       answer_queries(run.shape, {rows.q, rows.out, rows.count}, to > from ? &keys : nullptr,
                      t * kFeatureChunk + p.diagonal() - from, state, buffers);
     }
@@ -210,7 +262,7 @@ void run_causal(FeatureRun& run, Executor& executor) {
       FeatureState& state = run.state(head, segment);
       clear(run.shape, state);
       const std::int64_t begin = segment == 1 ? 0 : keys_before(p, b, first_chunk(segment - 1));
-      absorb_range(run, head, begin, keys_before(p, b, first_chunk(segment)), state,
+      absorb_range(run, head, begin, keys_before(p, b, first_chunk(segment)), {}, state,
                    run.buffers[static_cast<std::size_t>(slot)]);
     });
     executor.parallel_for(heads, [&](std::int64_t head, int) {
@@ -225,7 +277,7 @@ void run_causal(FeatureRun& run, Executor& executor) {
     const FeatureBuffers& buffers = run.buffers[static_cast<std::size_t>(slot)];
     if (segment == 0) {
       clear(run.shape, state);
-      absorb_range(run, head, 0, keys_before(p, head / p.heads_kv, 0), state, buffers);
+      absorb_range(run, head, 0, keys_before(p, head / p.heads_kv, 0), {}, state, buffers);
     }
     run_causal_chunks(run, head, first_chunk(segment), first_chunk(segment + 1), state, buffers);
   });
@@ -272,13 +324,16 @@ double mapped_keys(const Problem& p, std::int64_t b, std::int64_t segments) {
 void feature_attention(const FeatureCall& call, const Inputs& inputs, TensorView output,
                        Workspace& workspace, Executor& executor) {
   const Problem& p = call.problem;
-  FeatureRun run{call, p, shape_of(call), inputs, output, segments_of(p, executor.threads()),
-                 {},   {}};
+  FeatureRun run{call,   p,      shape_of(call),
+                 inputs, output, segments_of(p, executor.threads()),
+                 {},     {},     PerThread<Upcoming>(executor.threads())};
+  const bool ask = p.batch * p.heads_kv * head_bytes(p) > kNearBytesOfAllKeys;
   for (std::int64_t i = 0; i < p.batch * p.heads_kv * run.segments; ++i) {
     run.states.push_back(take_state(run.shape, workspace));
   }
   for (int slot = 0; slot < executor.threads(); ++slot) {
     run.buffers.push_back(take_buffers(run.shape, workspace));
+    if (ask) run.buffers.back().upcoming = &run.upcoming[slot];
   }
   if (p.causal) {
     run_causal(run, executor);
