@@ -10,6 +10,7 @@
 
 #include "kernels/gemm-inl.h"
 #include "kernels/projection.h"
+#include "kernels/upcoming.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace attnbench::kernels {
@@ -17,12 +18,16 @@ namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
 /// y[rows][out] = x[rows][in] W. A part of a panel that fits the first-level cache is multiplied
-/// with all rows before the next one, so that x and y come from the second level.
+/// with all rows before the next one, so that x and y come from the second level. The next part,
+/// which follows in memory, is asked for meanwhile where a core's own cache may not keep all.
 void project_rows_target(const PackedWeights& w, std::int64_t rows, const float* x,
                          std::ptrdiff_t x_stride, float* y, std::ptrdiff_t y_stride) {
   constexpr std::int64_t kDepth = 128;  // 32 KiB of a panel.
+  constexpr std::int64_t kNearBytes = std::int64_t{256} << 10;
   constexpr int kVectors = kGemmVectors == 4 ? 4 : 8;
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(hn::ScalableTag<float>()));
+  const bool ask = w.in() * w.out() * static_cast<std::int64_t>(sizeof(float)) > kNearBytes;
+  Upcoming upcoming;
   for (std::int64_t column = 0; column < w.out(); column += PackedWeights::kPanel) {
     const std::int64_t columns = std::min(PackedWeights::kPanel, w.out() - column);
     for (std::int64_t k = 0; k < w.in(); k += kDepth) {
@@ -35,8 +40,14 @@ void project_rows_target(const PackedWeights& w, std::int64_t rows, const float*
             depth, x + k, x_stride, panel, PackedWeights::kPanel, y + column, y_stride, old, panel);
         continue;
       }
+      if (ask) {
+        const float* next = panel + depth * PackedWeights::kPanel;
+        upcoming.clear();
+        upcoming.add(next, std::min<std::int64_t>(kDepth * PackedWeights::kPanel, w.end() - next));
+        upcoming.spread_over(static_cast<double>(rows * columns * depth));
+      }
       gemm<ALayout::row_major>(rows, columns, depth, x + k, x_stride, panel, PackedWeights::kPanel,
-                               y + column, y_stride, old);
+                               y + column, y_stride, old, nullptr, ask ? &upcoming : nullptr);
     }
   }
 }

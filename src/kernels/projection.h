@@ -31,6 +31,8 @@ class PackedWeights {
   const float* row(std::int64_t column, std::int64_t k) const {
     return data_.data() + column * in_ + k * kPanel;
   }
+  /// Where the last panel ends; panels and their rows follow each other.
+  const float* end() const { return data_.data() + data_.size(); }
 
  private:
   std::int64_t in_ = 0, out_ = 0;
