@@ -255,5 +255,40 @@ TEST(RegistryAgainstFolder, EveryFileInVariantsIsRegistered) {
   EXPECT_EQ(files, Registry::instance().all().size());
 }
 
+/// Sizes beyond those of the grid, from which engines ask for what they need next: keys of more
+/// than 512 KiB, weights of more than 256 KiB, calls of more than 2 MiB.
+TEST(LargeProblems, MatchTheirDefinitions) {
+  Problem keys;
+  keys.heads_q = keys.heads_kv = 1;
+  keys.seq_q = 70;
+  keys.seq_k = 2111;
+  keys.dim_qk = keys.dim_v = 72;
+  keys.mode = Mode::cross;
+  Problem weights;
+  weights.heads_q = weights.heads_kv = 8;
+  weights.seq_q = weights.seq_k = 99;
+  weights.dim_qk = weights.dim_v = 48;
+  Problem call;
+  call.heads_q = 8;
+  call.heads_kv = 4;
+  call.seq_q = call.seq_k = 601;
+  call.dim_qk = call.dim_v = 80;
+  for (const bool causal : {false, true}) {
+    for (const auto& [name, large] :
+         std::initializer_list<std::pair<std::string, const Problem&>>{{"topk", keys},
+                                                                       {"hard", keys},
+                                                                       {"mha", weights},
+                                                                       {"performer", call},
+                                                                       {"full", call}}) {
+      Problem problem = large;
+      problem.causal = causal;
+      SCOPED_TRACE(name + " " + problem_name(problem));
+      const Variant& variant = named(name);
+      const VariantRun run = run_variant(variant, problem, params_of(variant), 2);
+      EXPECT_LE(definition_error(variant, run), variant.definition_tolerance());
+    }
+  }
+}
+
 }  // namespace
 }  // namespace attnbench::testing
