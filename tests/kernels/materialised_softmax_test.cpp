@@ -14,9 +14,10 @@ namespace {
 
 constexpr std::int64_t kDim = 64;
 /// Lines of 64 rows of keys or values, and of 64 keys in a panel.
-constexpr std::int64_t kBlockLines = kKeyBlock * kDim * sizeof(float) / LinesAhead::kLineBytes;
-constexpr std::int64_t kPanelLines =
-    kKeyBlock * kTileQueries * sizeof(float) / LinesAhead::kLineBytes;
+constexpr std::int64_t kBlock = kKeyBlock;
+constexpr std::int64_t kLineFloats = LinesAhead::kLineBytes / sizeof(float);
+constexpr std::int64_t kBlockLines = kBlock * kDim / kLineFloats;
+constexpr std::int64_t kPanelLines = kBlock * kTileQueries / kLineFloats;
 
 /// One panel of 64 queries.
 class PanelTest : public ::testing::Test {
@@ -69,7 +70,7 @@ class PanelTest : public ::testing::Test {
 
 /// Asking ends with the first block, which the second pass comes to last.
 TEST_F(PanelTest, ProductsAskForAllOfTheNextBlock) {
-  make(3 * kKeyBlock);
+  make(3 * kBlock);
   Upcoming upcoming;
   job_.upcoming = &upcoming;
   run_panel(job_);
