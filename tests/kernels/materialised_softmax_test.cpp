@@ -70,7 +70,7 @@ class PanelTest : public ::testing::Test {
 
 /// Asking ends with the first block, which the second pass comes to last.
 TEST_F(PanelTest, ProductsAskForAllOfTheNextBlock) {
-  make(3 * kBlock);
+  make(2 * kBlock);
   Upcoming upcoming;
   job_.upcoming = &upcoming;
   run_panel(job_);
