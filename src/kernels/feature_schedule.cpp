@@ -8,6 +8,7 @@
 #include "kernels/feature_attention.h"
 #include "kernels/feature_chunk.h"
 #include "kernels/per_thread.h"
+#include "kernels/query_tiles.h"
 #include "kernels/shared_heads.h"
 #include "kernels/tile_sequence.h"
 #include "kernels/upcoming.h"
@@ -102,48 +103,50 @@ KeyChunk key_chunk(const FeatureRun& run, std::int64_t head, std::int64_t begin,
           run.inputs.v.stride[2], end - begin};
 }
 
-/// Rows of one head, a query head's or a key-value head's; none where end is not above begin.
-struct HeadRows {
-  std::int64_t batch = 0;
-  std::int64_t head = 0;
-  std::int64_t begin = 0;
-  std::int64_t end = 0;
+/// The chunk of keys from `begin` on, of those before `end`; none where there are none left.
+KeyChunk chunk_from(const FeatureRun& run, std::int64_t head, std::int64_t begin,
+                    std::int64_t end) {
+  return begin < end ? key_chunk(run, head, begin, std::min(begin + kFeatureChunk, end))
+                     : KeyChunk{};
+}
 
-  std::int64_t count() const { return end - begin; }
+/// Consecutive queries of one head; none where count is not above 0.
+struct QueryRange {
+  HeadIndex at;
+  std::int64_t begin = 0;
+  std::int64_t count = 0;
 };
 
-HeadRows key_rows(const Problem& p, std::int64_t head, std::int64_t begin, std::int64_t end) {
-  return {head / p.heads_kv, head % p.heads_kv, begin, std::min(begin + kFeatureChunk, end)};
-}
-HeadRows query_rows(const Problem& p, std::int64_t b, std::int64_t h, std::int64_t chunk) {
-  return {b, h, chunk * kFeatureChunk, std::min((chunk + 1) * kFeatureChunk, p.seq_q)};
+QueryRange query_chunk(const Problem& p, const HeadIndex& at, std::int64_t chunk) {
+  const std::int64_t begin = chunk * kFeatureChunk;
+  return {at, begin, std::min(kFeatureChunk, p.seq_q - begin)};
 }
 
 /// Lets the next projection ask for keys and values, and for queries and where their outputs go.
-void look_ahead(const FeatureRun& run, const HeadRows& keys, const HeadRows& queries,
+void look_ahead(const FeatureRun& run, const KeyChunk& keys, const QueryRange& queries,
                 Upcoming* upcoming) {
   if (upcoming == nullptr) return;
-  const auto add = [&](const auto& tensor, const HeadRows& rows, std::int64_t numbers) {
-    if (rows.count() <= 0) return;
-    upcoming->add_rows(tensor.row(rows.batch, rows.head, rows.begin), tensor.stride[2],
-                       rows.count(), numbers);
-  };
+  const Problem& p = run.p;
   upcoming->clear();
-  add(run.inputs.k, keys, run.p.dim_qk);
-  add(run.inputs.v, keys, run.p.dim_v);
-  add(run.inputs.q, queries, run.p.dim_qk);
-  add(run.output, queries, run.p.dim_v);
-  upcoming->spread_over(static_cast<double>(run.shape.features * kFeatureChunk * run.shape.dim_qk));
+  upcoming->add_rows(keys.k, keys.k_stride, keys.count, p.dim_qk);
+  upcoming->add_rows(keys.v, keys.v_stride, keys.count, p.dim_v);
+  if (queries.count > 0) {
+    const auto& [b, h] = queries.at;
+    upcoming->add_rows(run.inputs.q.row(b, h, queries.begin), run.inputs.q.stride[2], queries.count,
+                       p.dim_qk);
+    upcoming->add_rows(run.output.row(b, h, queries.begin), run.output.stride[2], queries.count,
+                       p.dim_v);
+  }
+  upcoming->spread_over(static_cast<double>(run.shape.features * kFeatureChunk * p.dim_qk));
 }
 
 /// `after`: the queries that are answered next, if any.
 void absorb_range(FeatureRun& run, std::int64_t head, std::int64_t begin, std::int64_t end,
-                  const HeadRows& after, FeatureState& state, const FeatureBuffers& buffers) {
+                  const QueryRange& after, FeatureState& state, const FeatureBuffers& buffers) {
   for (std::int64_t j = begin; j < end; j += kFeatureChunk) {
-    const HeadRows next = key_rows(run.p, head, j + kFeatureChunk, end);
-    look_ahead(run, next, next.count() > 0 ? HeadRows{} : after, buffers.upcoming);
-    absorb_keys(run.shape, key_chunk(run, head, j, std::min(j + kFeatureChunk, end)), state,
-                buffers);
+    const KeyChunk next = chunk_from(run, head, j + kFeatureChunk, end);
+    look_ahead(run, next, next.count > 0 ? QueryRange{} : after, buffers.upcoming);
+    absorb_keys(run.shape, chunk_from(run, head, j, end), state, buffers);
   }
 }
 
@@ -154,11 +157,12 @@ struct QueryRows {
   std::int64_t count = 0;
 };
 
-void gather_queries(const FeatureRun& run, const HeadRows& queries, QueryRows& rows) {
-  rows.count = queries.count();
+void gather_queries(const FeatureRun& run, const QueryRange& queries, QueryRows& rows) {
+  const auto& [b, h] = queries.at;
+  rows.count = queries.count;
   for (std::int64_t i = 0; i < rows.count; ++i) {
-    rows.q[i] = run.inputs.q.row(queries.batch, queries.head, queries.begin + i);
-    rows.out[i] = run.output.row(queries.batch, queries.head, queries.begin + i);
+    rows.q[i] = run.inputs.q.row(b, h, queries.begin + i);
+    rows.out[i] = run.output.row(b, h, queries.begin + i);
   }
 }
 
@@ -172,8 +176,8 @@ void run_bidirectional(FeatureRun& run, Executor& executor) {
   const std::int64_t segment_chunks = (chunks_of(p.seq_k) + run.segments - 1) / run.segments;
   const std::int64_t tiles = chunks_of(p.seq_q);
   const auto queries_of = [&](std::int64_t head, std::int64_t tile) {
-    return query_rows(p, head / p.heads_kv, head % p.heads_kv * p.group() + tile / tiles,
-                      tile % tiles);
+    return query_chunk(p, {head / p.heads_kv, head % p.heads_kv * p.group() + tile / tiles},
+                       tile % tiles);
   };
   const auto absorb_segment = [&](std::int64_t head, std::int64_t segment, int slot) {
     FeatureState& state = run.state(head, segment);
@@ -190,12 +194,13 @@ void run_bidirectional(FeatureRun& run, Executor& executor) {
     }
   };
   const auto answer_tile = [&](const HeadPiece& piece, int slot) {
-    const HeadRows queries = queries_of(piece.head, piece.index);
+    const QueryRange queries = queries_of(piece.head, piece.index);
     QueryRows rows;
     gather_queries(run, queries, rows);
-    if (p.key_length(queries.batch) == 0) return zero_rows(run, rows);
+    if (p.key_length(queries.at.batch) == 0) return zero_rows(run, rows);
     const FeatureBuffers& buffers = run.buffers[static_cast<std::size_t>(slot)];
-    const HeadRows next = piece.next ? queries_of(piece.next->head, piece.next->index) : HeadRows{};
+    const QueryRange next =
+        piece.next ? queries_of(piece.next->head, piece.next->index) : QueryRange{};
     look_ahead(run, {}, next, buffers.upcoming);
     answer_queries(run.shape, {rows.q, rows.out, rows.count}, nullptr, 0, run.state(piece.head, 0),
                    buffers);
@@ -224,20 +229,21 @@ void run_causal_chunks(FeatureRun& run, std::int64_t head, std::int64_t begin, s
     KeyChunk keys;
     if (to > from) {
       keys = key_chunk(run, head, from, to);
-      look_ahead(run, key_rows(p, head, to, keys_before(p, b, t + 2)), {}, buffers.upcoming);
+      look_ahead(run, chunk_from(run, head, to, keys_before(p, b, t + 2)), {}, buffers.upcoming);
       map_keys(run.shape, keys, state, buffers);
     }
     const std::int64_t first_head = kv * p.group(), last_head = first_head + p.group() - 1;
     for (std::int64_t h = first_head; h <= last_head; ++h) {
       QueryRows rows;
-      gather_queries(run, query_rows(p, b, h, t), rows);
+      gather_queries(run, query_chunk(p, {b, h}, t), rows);
       if (to == 0) {
         zero_rows(run, rows);
         continue;
       }
-      look_ahead(run, {},
-                 h < last_head ? query_rows(p, b, h + 1, t) : query_rows(p, b, first_head, t + 1),
-                 buffers.upcoming);
+      look_ahead(
+          run, {},
+          h < last_head ? query_chunk(p, {b, h + 1}, t) : query_chunk(p, {b, first_head}, t + 1),
+          buffers.upcoming);
       answer_queries(run.shape, {rows.q, rows.out, rows.count}, to > from ? &keys : nullptr,
                      t * kFeatureChunk + p.diagonal() - from, state, buffers);
     }
