@@ -32,30 +32,35 @@ struct QuerySide {
   float* powers;     // [hidden_rows], 2^exponents within +-kQueryReach
   float* first;      // [hidden_rows], 1 / (1 + E F) of one key (two layers)
   float* second;     // [kSecondRows] (two layers)
+  float reach;       // Largest exponent.
 };
 
 void project_queries(const PairScore& s, const LaneTile& tile, std::ptrdiff_t columns,
-                     const QuerySide& q) {
+                     QuerySide& q) {
   const hn::ScalableTag<float> d;
   const auto lanes = static_cast<std::ptrdiff_t>(hn::Lanes(d));
   pack_transposed(tile.q_rows, tile.queries.lanes, columns, s.dim, 1.0F, q.packed, kLaneStride);
   gemm<ALayout::row_major>(s.hidden_rows, columns, s.dim, s.query_weights.data(), s.dim, q.packed,
                            kLaneStride, q.exponents, kLaneStride, Old::overwrite);
   const auto reach = hn::Set(d, kQueryReach);
+  auto largest = hn::Neg(reach);
   for (std::ptrdiff_t a = 0; a < s.hidden_rows; ++a) {
     const auto bias = hn::Set(d, s.query_bias.data()[a]);
     for (std::ptrdiff_t at = a * kLaneStride; at < a * kLaneStride + columns; at += lanes) {
       const auto w = hn::Add(hn::Load(d, q.exponents + at), bias);
       hn::Store(w, d, q.exponents + at);
+      largest = hn::Max(largest, w);
       const auto clamped = hn::Max(hn::Min(w, reach), hn::Neg(reach));
       hn::Store(exp2_nonpositive(d, clamped), d, q.powers + at);
     }
   }
+  q.reach = hn::GetLane(hn::MaxOfLanes(d, largest));
   count_ops(tile.queries.lanes * s.hidden * s.dim, tile.queries.lanes * s.hidden);
 }
 
-/// -sum_a v_a / (1 + E_a F_a) for V vectors of lanes and one key.
-template <int V>
+/// -sum_a v_a / (1 + E_a F_a) for V vectors of lanes and one key. `kCapped`: some 1 + E_a F_a may
+/// exceed kTanhCap.
+template <int V, bool kCapped>
 HWY_INLINE void additive_vectors(const PairScore& s, const float* HWY_RESTRICT powers,
                                  const float* HWY_RESTRICT f, float* HWY_RESTRICT out) {
   const hn::ScalableTag<float> d;
@@ -71,8 +76,8 @@ HWY_INLINE void additive_vectors(const PairScore& s, const float* HWY_RESTRICT p
     for (int v = 0; v < V; ++v) {
       const float* e = powers + a * kLaneStride + v * lanes;
       const auto factor = [&](std::ptrdiff_t i) {
-        return hn::Min(hn::MulAdd(hn::Load(d, e + i * kLaneStride), hn::Set(d, f[a + i]), one),
-                       cap);
+        const Vec x = hn::MulAdd(hn::Load(d, e + i * kLaneStride), hn::Set(d, f[a + i]), one);
+        return kCapped ? hn::Min(x, cap) : x;
       };
       const auto n = [&](std::ptrdiff_t i) { return hn::Set(d, weight[a + i]); };
       // Of four divisions of 512 bits, three take as long as the products beside them.
@@ -85,6 +90,7 @@ HWY_INLINE void additive_vectors(const PairScore& s, const float* HWY_RESTRICT p
   for (int v = 0; v < V; ++v) hn::Store(sum[v], d, out + v * lanes);
 }
 
+template <bool kCapped>
 HWY_INLINE void additive_key(const PairScore& s, const QuerySide& q, const float* f,
                              std::ptrdiff_t columns, float* out) {
   const hn::ScalableTag<float> d;
@@ -92,9 +98,9 @@ HWY_INLINE void additive_key(const PairScore& s, const QuerySide& q, const float
   constexpr int kVectors = kGemmVectors;  // As many as registers allow.
   std::ptrdiff_t at = 0;
   for (; at + kVectors * lanes <= columns; at += kVectors * lanes) {
-    additive_vectors<kVectors>(s, q.powers + at, f, out + at);
+    additive_vectors<kVectors, kCapped>(s, q.powers + at, f, out + at);
   }
-  for (; at < columns; at += lanes) additive_vectors<1>(s, q.powers + at, f, out + at);
+  for (; at < columns; at += lanes) additive_vectors<1, kCapped>(s, q.powers + at, f, out + at);
 }
 
 /// The same of a key that is kept as exponents.
@@ -136,7 +142,7 @@ HWY_INLINE void reduce_second(const PairScore& s, const float* second, std::int6
                               std::int64_t rows, std::ptrdiff_t columns, float* out) {
   const hn::ScalableTag<float> d;
   const auto lanes = static_cast<std::ptrdiff_t>(hn::Lanes(d));
-  const auto one = hn::Set(d, 1.0F), top = hn::Set(d, 31.0F);
+  const auto one = hn::Set(d, 1.0F), top = hn::Set(d, kTanhReach);
   const float* bias = s.second_bias.data() + from;
   const float* weight = s.weights.data() + from;
   for (std::ptrdiff_t at = 0; at < columns; at += lanes) {
@@ -202,8 +208,10 @@ void run_tile_target(const PairTile& job) {
         two_layer_key(s, q, f, far, t.columns, out);
       } else if (far) {
         additive_far_key(s, q, f, t.columns, out);
+      } else if (job.reach[begin + j] + q.reach <= kTanhReach) {
+        additive_key<false>(s, q, f, t.columns, out);
       } else {
-        additive_key(s, q, f, t.columns, out);
+        additive_key<true>(s, q, f, t.columns, out);
       }
       far_keys += far ? 1 : 0;
     }

@@ -24,7 +24,8 @@ namespace hn = hwy::HWY_NAMESPACE;
 
 /// 1 + e^2x beyond this is as good as infinite: tanh differs from 1 by less than 1e-9. Four such
 /// factors have a finite product.
-constexpr float kTanhCap = 2147483648.0F;
+constexpr float kTanhReach = 31.0F;
+constexpr float kTanhCap = 2147483648.0F;  // 2^kTanhReach
 
 /// 1 / x for x in [1, 2^125]. Type: float32. Maximum error: 2e-7 relative: the instruction's
 /// approximation (12 bits or more) and one Newton step, which costs half of a division.
@@ -61,7 +62,7 @@ constexpr std::int64_t kQuotientsFlops = 13;
 /// Type: float32. Maximum error: 2.5e-7 absolute (so 5e-7 in tanh); 1/2 within one ULP at 0.
 template <class D, class V = hn::Vec<D>>
 HWY_INLINE V falling_logistic(D d, V w) {
-  const V power = exp2_nonpositive(d, hn::Min(w, hn::Set(d, 31.0F)));
+  const V power = exp2_nonpositive(d, hn::Min(w, hn::Set(d, kTanhReach)));
   return fast_reciprocal(d, hn::Add(power, hn::Set(d, 1.0F)));
 }
 
