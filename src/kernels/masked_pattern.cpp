@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "kernels/bit_matrix.h"
+
 namespace attnbench::kernels {
 namespace {
 
@@ -9,19 +11,6 @@ using Block = AttentionMask::Block;
 
 static_assert(AttentionMask::kBlockKeys == kKeyBlock && kKeyBlock == 64 && kTileQueries == 64,
               "a word holds a row of a block, and a column");
-
-/// Transposes 64 x 64 bits: bit j of rows[i] changes places with bit i of rows[j]. Halves of blocks
-/// swap places, from blocks of 64 down to 2.
-void transpose_bits(std::uint64_t (&rows)[64]) {
-  std::uint64_t low = 0x00000000FFFFFFFFULL;
-  for (int width = 32; width != 0; width >>= 1, low ^= low << width) {
-    for (int i = 0; i < 64; i = ((i | width) + 1) & ~width) {
-      const std::uint64_t swapped = ((rows[i] >> width) ^ rows[i | width]) & low;
-      rows[i] ^= swapped << width;
-      rows[i | width] ^= swapped;
-    }
-  }
-}
 
 /// Appends keys to the last run where that is possible.
 void append(std::vector<KeyRun>& out, std::size_t from, const KeyRun& run) {

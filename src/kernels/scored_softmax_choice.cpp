@@ -109,7 +109,7 @@ std::size_t sampled_floats(const Problem& p) {
 }
 
 std::size_t topk_floats(const Problem& p, std::int64_t count) {
-  const std::int64_t slots = topk_slots(p.seq_k, count);
+  const std::int64_t slots = topk_slots(p.seq_k, count) + kTopkSpare;
   return static_cast<std::size_t>((p.dim_qk + kKeyBlock + 2 * slots) * kTileQueries);
 }
 

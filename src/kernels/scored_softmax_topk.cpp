@@ -10,6 +10,7 @@
 #include <limits>
 #include <numeric>
 
+#include "kernels/bit_matrix.h"
 #include "kernels/op_count.h"
 #include "kernels/row_softmax.h"
 #include "kernels/scored_softmax_choose-inl.h"
@@ -50,10 +51,11 @@ struct Cut {
   std::int64_t above = 0;
 };
 
-/// Bisection from a bound with more than `wanted` values above it and the largest value. Between
-/// values first, which converges fast on smooth data; then between their representations, which
-/// ends after 32 steps on any.
-Cut find_cut(const float* x, std::int64_t n, std::int64_t wanted, float low, float high) {
+/// Bisection from a bound with more than `wanted` values above it and the largest value; up to
+/// `spare` more than wanted will do. Between values first, which converges fast on smooth data;
+/// then between their representations, which ends after 32 steps on any.
+Cut find_cut(const float* x, std::int64_t n, std::int64_t wanted, std::int64_t spare, float low,
+             float high) {
   constexpr int kSmoothSteps = 16;
   for (int step = 0;; ++step) {
     const std::int32_t from = ordered(low), to = ordered(high);
@@ -64,7 +66,7 @@ Cut find_cut(const float* x, std::int64_t n, std::int64_t wanted, float low, flo
       middle = unordered(static_cast<std::int32_t>(from + gap / 2));
     }
     const std::int64_t above = count_above(x, n, middle);
-    if (above == wanted) return {middle, above};
+    if (above >= wanted && above <= wanted + spare) return {middle, above};
     (above > wanted ? low : high) = middle;
   }
 }
@@ -72,15 +74,16 @@ Cut find_cut(const float* x, std::int64_t n, std::int64_t wanted, float low, flo
 /// The lists of candidates of a tile, in order of their keys: a logit enters when it is above its
 /// lane's threshold, which at least the wanted count of candidates are.
 struct Candidates {
-  float* logits;       // [64][slots]
-  std::int32_t* keys;  // [64][slots]
-  std::int64_t slots;  // A multiple of 16.
+  float* logits;        // [64][stride]
+  std::int32_t* keys;   // [64][stride]
+  std::int64_t slots;   // A multiple of 16.
+  std::int64_t stride;  // slots + kTopkSpare
   std::int64_t wanted;
   alignas(64) float threshold[kTileQueries];
   std::int64_t size[kTileQueries];
 
-  float* logits_of(int lane) const { return logits + lane * slots; }
-  std::int32_t* keys_of(int lane) const { return keys + lane * slots; }
+  float* logits_of(int lane) const { return logits + lane * stride; }
+  std::int32_t* keys_of(int lane) const { return keys + lane * stride; }
 };
 
 /// Keeps the candidates of a lane that `cut` names, in order.
@@ -92,7 +95,7 @@ void keep(Candidates& c, int lane, const Cut& cut) {
   std::int32_t* key = c.keys_of(lane);
   const std::int64_t size = c.size[lane];
   std::int64_t kept = 0;
-  if (cut.above == c.wanted) {
+  if (cut.above >= c.wanted) {
     const auto bound = hn::Set(d, cut.bound);
     // What is written, [kept, kept + lanes), has been read.
     for (std::int64_t at = 0; at < size; at += lanes) {
@@ -128,8 +131,8 @@ void keep(Candidates& c, int lane, const Cut& cut) {
   c.threshold[lane] = cut.bound;
 }
 
-/// Cuts a lane's list back to the wanted count.
-void cut_back(Candidates& c, int lane) {
+/// Cuts a lane's list back to the wanted count, or `spare` more.
+void cut_back(Candidates& c, int lane, std::int64_t spare) {
   const std::int64_t size = c.size[lane];
   if (size <= c.wanted) return;
   const hn::ScalableTag<float> d;
@@ -150,22 +153,49 @@ void cut_back(Candidates& c, int lane) {
   std::fill(x + size, x + (size + lanes - 1) / lanes * lanes, kNone);
   // All candidates are above the threshold, and above the float before the least of them.
   const float low = std::max(c.threshold[lane], unordered(ordered(below) - 1));
-  keep(c, lane, find_cut(x, size, c.wanted, low, high));
+  keep(c, lane, find_cut(x, size, c.wanted, spare, low, high));
 }
 
-/// Lanes whose logit of one key is above their threshold.
-HWY_INLINE std::uint64_t above_threshold(const float* scores, const Candidates& c,
-                                         std::ptrdiff_t columns) {
+/// Bit j of above[lane]: the lane's logit of key j of a block, scores [keys][64], is above its
+/// threshold.
+template <class Columns>
+HWY_INLINE void find_above(const float* HWY_RESTRICT scores, const Candidates& c,
+                           std::ptrdiff_t keys, Columns columns, std::uint64_t (&above)[64]) {
   const hn::ScalableTag<float> d;
   const auto lanes = static_cast<std::ptrdiff_t>(hn::Lanes(d));
-  std::uint64_t word = 0;
-  for (std::ptrdiff_t at = 0; at < columns; at += lanes) {
-    std::uint64_t part = 0;
-    hn::StoreMaskBits(d, hn::Gt(hn::Load(d, scores + at), hn::Load(d, c.threshold + at)),
-                      reinterpret_cast<std::uint8_t*>(&part));
-    word |= part << at;
+  for (std::ptrdiff_t j = 0; j < keys; ++j) {
+    std::uint64_t word = 0;
+#pragma GCC unroll 16
+    for (std::ptrdiff_t at = 0; at < columns; at += lanes) {
+      std::uint64_t part = 0;
+      hn::StoreMaskBits(
+          d, hn::Gt(hn::Load(d, scores + j * kLaneStride + at), hn::Load(d, c.threshold + at)),
+          reinterpret_cast<std::uint8_t*>(&part));
+      word |= part << at;
+    }
+    above[j] = word;
   }
-  return word;
+  std::fill(above + keys, above + 64, 0);
+  transpose_bits(above);
+}
+
+/// Appends the logits of a lane, scores[64 j] for the bits j of `above`, and their keys. Four at a
+/// time, whatever they are, so that most lanes of most blocks take the same way: up to
+/// kTopkSpare floats beyond the list's end are written.
+HWY_INLINE void append_above(Candidates& c, int lane, const float* HWY_RESTRICT scores,
+                             std::uint64_t above, std::int64_t begin) {
+  float* HWY_RESTRICT x = c.logits_of(lane) + c.size[lane];
+  std::int32_t* HWY_RESTRICT key = c.keys_of(lane) + c.size[lane];
+  c.size[lane] += std::popcount(above);
+  do {
+    for (int i = 0; i < 4; ++i, above &= above - 1) {
+      const auto j = static_cast<std::uint32_t>(std::countr_zero(above)) % 64U;
+      x[i] = scores[j * static_cast<std::uint32_t>(kLaneStride)];
+      key[i] = static_cast<std::int32_t>(begin) + static_cast<std::int32_t>(j);
+    }
+    x += 4;
+    key += 4;
+  } while (above != 0);
 }
 
 /// The first blocks of keys, as far as they are not masked, fill every lane's list: one transpose
@@ -187,7 +217,7 @@ void append_block(Candidates& c, int lanes, const float* scores, std::int64_t be
 /// Softmax over each lane's candidates, and their values.
 void finish_candidates(const ChoiceTile& job, const TileTerms& terms, Candidates& c) {
   for (int lane = 0; lane < job.tile.queries.lanes; ++lane) {
-    cut_back(c, lane);
+    cut_back(c, lane, 0);
     const std::int64_t size = c.size[lane];
     const std::int32_t* key = c.keys_of(lane);
     const float inverse_sum = softmax_row(c.logits_of(lane), size, terms.sink(lane));
@@ -205,9 +235,10 @@ void topk_target(const ChoiceTile& job, std::int64_t count) {
   float* scores = packed + job.problem.dim_qk * kLaneStride;
   Candidates c{};
   c.slots = topk_slots(job.problem.seq_k, count);
+  c.stride = c.slots + kTopkSpare;
   c.wanted = count;
   c.logits = scores + kKeyBlock * kLaneStride;
-  c.keys = reinterpret_cast<std::int32_t*>(c.logits + c.slots * kLaneStride);
+  c.keys = reinterpret_cast<std::int32_t*>(c.logits + c.stride * kLaneStride);
   std::fill_n(c.threshold, kTileQueries, kNone);
   // Lanes beyond the tile's hold no query.
   std::fill(c.threshold + lanes, c.threshold + kTileQueries, -kNone);
@@ -221,16 +252,16 @@ void topk_target(const ChoiceTile& job, std::int64_t count) {
     }
     appended = -1;
     for (int lane = 0; lane < lanes; ++lane) {
-      if (c.size[lane] + keys > c.slots) cut_back(c, lane);
+      if (c.size[lane] + keys > c.slots) cut_back(c, lane, count / 4);
     }
-    for (std::ptrdiff_t j = 0; j < keys; ++j) {
-      const float* row = scores + j * kLaneStride;
-      for (std::uint64_t word = above_threshold(row, c, columns); word != 0; word &= word - 1) {
-        const int lane = std::countr_zero(word);
-        const std::int64_t at = lane * c.slots + c.size[lane]++;
-        c.logits[at] = row[lane];
-        c.keys[at] = static_cast<std::int32_t>(begin + j);
-      }
+    std::uint64_t above[64];
+    if (columns == kLaneStride) {
+      find_above(scores, c, keys, std::integral_constant<std::ptrdiff_t, kLaneStride>(), above);
+    } else {
+      find_above(scores, c, keys, columns, above);
+    }
+    for (int lane = 0; lane < lanes; ++lane) {
+      append_above(c, lane, scores + lane, above[lane], begin);
     }
   };
   for_each_block(job, terms, packed, scores, take);
