@@ -2,7 +2,11 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <array>
 #include <cmath>
+#include <map>
+#include <tuple>
 
 #include "attention/score_terms.h"
 
@@ -94,9 +98,24 @@ ParamValues params_of(const Variant& variant, const std::map<std::string, std::s
   return *params;
 }
 
+InputTensors drawn_inputs(const Problem& p, const std::string& input, std::uint64_t seed) {
+  // Drawing takes longer than most kernels here, and suites go over the same problems many times.
+  using Shape = std::array<std::int64_t, 7>;
+  static std::map<std::tuple<Shape, Layout, std::string, std::uint64_t>, InputTensors> drawn;
+  const Shape shape{p.batch, p.heads_q, p.heads_kv, p.seq_q, p.seq_k, p.dim_qk, p.dim_v};
+  const auto [at, is_new] = drawn.try_emplace({shape, p.layout, input, seed});
+  if (is_new) at->second = draw_inputs(p, input, seed);
+  const auto copy = [&](const Tensor& from) {
+    Tensor to(from.shape(), p.layout);
+    std::ranges::copy(from.buffer().span(), to.buffer().span().begin());
+    return to;
+  };
+  return {copy(at->second.q), copy(at->second.k), copy(at->second.v)};
+}
+
 VariantRun run_variant(const Variant& variant, const Problem& problem, const ParamValues& params,
                        int threads, const std::string& input, std::uint64_t seed, AuxSet aux) {
-  VariantRun run{problem, params, {}, draw_inputs(problem, input, seed), {}, {}, 0};
+  VariantRun run{problem, params, {}, drawn_inputs(problem, input, seed), {}, {}, 0};
   run.output =
       Tensor({problem.batch, problem.heads_q, problem.seq_q, problem.dim_v}, problem.layout);
   // A kernel that leaves rows out is found by what was there before.
@@ -114,11 +133,17 @@ VariantRun run_variant(const Variant& variant, const Problem& problem, const Par
   return run;
 }
 
-double definition_error(const Variant& variant, const VariantRun& run) {
+ReferenceRows definition_of(const Variant& variant, const VariantRun& run) {
   const auto rows = all_rows(run.problem);
-  const ReferenceRows expected =
-      variant.reference({run.problem, run.params, run.aux, run.inputs.view(), rows});
-  return compare_rows(run.output.view(), rows, expected).relative_l2;
+  return variant.reference({run.problem, run.params, run.aux, run.inputs.view(), rows});
+}
+
+double error_against(const ReferenceRows& expected, const VariantRun& run) {
+  return compare_rows(run.output.view(), all_rows(run.problem), expected).relative_l2;
+}
+
+double definition_error(const Variant& variant, const VariantRun& run) {
+  return error_against(definition_of(variant, run), run);
 }
 
 double relative_difference(const Tensor& a, const Tensor& b) {

@@ -39,7 +39,14 @@ VariantRun run_variant(const Variant& variant, const Problem& problem, const Par
                        int threads = 1, const std::string& input = "gaussian",
                        std::uint64_t seed = 1, AuxSet aux = {});
 
-/// Relative L2 error of the whole output against the variant's own float64 definition.
+/// What draw_inputs() gives, drawn once for each shape, layout, distribution and seed.
+InputTensors drawn_inputs(const Problem& problem, const std::string& input, std::uint64_t seed);
+
+/// The variant's own float64 definition of the whole output.
+ReferenceRows definition_of(const Variant& variant, const VariantRun& run);
+/// Relative L2 error of the whole output against it.
+double error_against(const ReferenceRows& expected, const VariantRun& run);
+/// Both.
 double definition_error(const Variant& variant, const VariantRun& run);
 /// ... and against another tensor of the same shape.
 double relative_difference(const Tensor& a, const Tensor& b);
