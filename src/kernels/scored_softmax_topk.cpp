@@ -165,7 +165,6 @@ HWY_INLINE void find_above(const float* HWY_RESTRICT scores, const Candidates& c
   const auto lanes = static_cast<std::ptrdiff_t>(hn::Lanes(d));
   for (std::ptrdiff_t j = 0; j < keys; ++j) {
     std::uint64_t word = 0;
-#pragma GCC unroll 16
     for (std::ptrdiff_t at = 0; at < columns; at += lanes) {
       std::uint64_t part = 0;
       hn::StoreMaskBits(
