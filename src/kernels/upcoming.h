@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -23,6 +24,24 @@ struct LinesAhead {
   /// The same, into the first-level cache.
   void fetch_near(std::ptrdiff_t i) const { __builtin_prefetch(first + i * kLineBytes, 0, 3); }
 };
+
+/// Rows that were added to any Upcoming, for tests that hold what is asked for against what is
+/// read. One thread.
+struct RowLog {
+  struct Rows {
+    const float* first;
+    std::int64_t stride;
+    std::int64_t count;
+    std::int64_t floats;
+  };
+  std::vector<Rows> rows;
+};
+
+/// The log that rows are noted in, or null (the default): one predictable branch per rows added.
+inline std::atomic<RowLog*>& row_log() {
+  static std::atomic<RowLog*> log{nullptr};
+  return log;
+}
 
 /// Lines of memory to fetch, and how far that has got. Lines that are asked for in a bunch are not
 /// all fetched (AMD Zen 5 drops a third of 16 requests to its second-level cache that follow each
@@ -49,6 +68,9 @@ class Upcoming {
   /// Adds `count` rows of `floats` numbers, whose beginnings are `stride` numbers apart.
   void add_rows(const float* rows, std::int64_t stride, std::int64_t count, std::int64_t floats) {
     if (count <= 0) return;
+    if (RowLog* log = row_log().load(std::memory_order_relaxed)) {
+      log->rows.push_back({rows, stride, count, floats});
+    }
     if (stride == floats) {
       floats *= count;
       count = 1;
