@@ -1,8 +1,10 @@
-// How feature attention is shared out: heads first; with fewer heads than keep all threads busy,
-// the keys of a head in segments whose states are summed (bidirectional) or scanned (causal).
+// How feature attention is shared out: heads first; where these do not keep all threads busy, the
+// keys of a head in segments whose states are summed (bidirectional) or scanned (causal).
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <limits>
+#include <thread>
 #include <vector>
 
 #include "kernels/feature_attention.h"
@@ -29,12 +31,74 @@ FeatureShape shape_of(const FeatureCall& call) {
 
 std::int64_t chunks_of(std::int64_t rows) { return (rows + kFeatureChunk - 1) / kFeatureChunk; }
 
-/// Segments per key-value head.
-std::int64_t segments_of(const Problem& p, int threads) {
+/// How the key-value heads of a call are cut: the first `whole` not at all, the others into as many
+/// segments each.
+struct HeadCuts {
+  std::int64_t heads = 0;
+  std::int64_t whole = 0;
+  std::int64_t segments = 1;
+  std::int64_t first_chunks = 0;  ///< Of the first segment; causal. The others share the rest.
+
+  std::int64_t cut() const { return heads - whole; }
+  std::int64_t states() const { return whole + cut() * segments; }
+  std::int64_t state(std::int64_t head, std::int64_t segment) const {
+    return head < whole ? head : whole + (head - whole) * segments + segment;
+  }
+};
+
+HeadCuts cuts_without_mask(const Problem& p, int threads) {
   const std::int64_t heads = p.batch * p.heads_kv;
-  if (heads % threads == 0 || heads >= std::int64_t{4} * threads) return 1;
-  const std::int64_t chunks = chunks_of(p.causal ? p.seq_q : p.seq_k);
-  return std::clamp<std::int64_t>(threads, 1, chunks);
+  if (heads % threads == 0 || heads >= std::int64_t{4} * threads) return {heads, 0, 1};
+  return {heads, 0, std::clamp<std::int64_t>(threads, 1, chunks_of(p.seq_k))};
+}
+
+/// What mapping a chunk's keys and adding them to the state takes of all that is done for a chunk
+/// of a causal head.
+double absorbing_share(const FeatureShape& s, std::int64_t group) {
+  const auto m = static_cast<double>(s.features);
+  const auto dim_qk = static_cast<double>(s.dim_qk), dim_v = static_cast<double>(s.dim_v);
+  const auto visible = static_cast<double>(kFeatureChunk + kIntraColumns) / 2;
+  const double absorb = m * (dim_qk + dim_v);
+  const double answer = m * (dim_qk + dim_v + 1) + visible * (m + dim_v);
+  return absorb / (absorb + static_cast<double>(group) * answer);
+}
+
+/// As many heads as the threads share evenly stay whole. A head in segments is done sooner, but its
+/// segments' first states take absorbing their keys once more.
+HeadCuts causal_cuts(const FeatureShape& s, const Problem& p, int threads) {
+  const std::int64_t heads = p.batch * p.heads_kv, chunks = chunks_of(p.seq_q);
+  HeadCuts cuts{heads, heads / threads * threads, 1, chunks};
+  if (cuts.cut() == 0) return cuts;
+  const double share = absorbing_share(s, p.group());
+  const auto rounds = [&](std::int64_t tasks) {
+    return static_cast<double>((tasks + threads - 1) / threads);
+  };
+  // In units of a head's time; a second segment's state is absorbed while the first is computed.
+  double least = 1;
+  const auto consider = [&](double time, std::int64_t segments, double first) {
+    if (time >= least) return;
+    least = time;
+    cuts.segments = segments;
+    const double part = first * static_cast<double>(chunks);
+    cuts.first_chunks = std::clamp<std::int64_t>(std::llround(part), 1, chunks - 1);
+  };
+  if (2 * cuts.cut() <= threads && chunks >= 2) consider(1 / (2 - share), 2, 1 / (2 - share));
+  for (std::int64_t n = 3; n <= std::min<std::int64_t>(threads, chunks); ++n) {
+    const auto parts = static_cast<double>(n);
+    consider((rounds(cuts.cut() * n) + share * rounds(cuts.cut() * (n - 1))) / parts, n, 1 / parts);
+  }
+  return cuts;
+}
+
+HeadCuts cuts_of(const FeatureShape& s, const Problem& p, int threads) {
+  return p.causal ? causal_cuts(s, p, threads) : cuts_without_mask(p, threads);
+}
+
+/// The first chunk of queries of a causal head's segment.
+std::int64_t first_chunk(const Problem& p, const HeadCuts& cuts, std::int64_t segment) {
+  if (segment == 0) return 0;
+  const std::int64_t left = chunks_of(p.seq_q) - cuts.first_chunks;
+  return cuts.first_chunks + (cuts.segments > 1 ? left * (segment - 1) / (cuts.segments - 1) : 0);
 }
 
 /// Buffer sizes in floats, in the order of FeatureBuffers.
@@ -79,13 +143,13 @@ struct FeatureRun {
   FeatureShape shape;
   const Inputs& inputs;
   TensorView output;
-  std::int64_t segments;
-  std::vector<FeatureState> states;  // [batch * heads_kv][segments]
+  HeadCuts cuts;
+  std::vector<FeatureState> states;
   std::vector<FeatureBuffers> buffers;
   PerThread<Upcoming> upcoming;
 
   FeatureState& state(std::int64_t head, std::int64_t segment) {
-    return states[static_cast<std::size_t>(head * segments + segment)];
+    return states[static_cast<std::size_t>(cuts.state(head, segment))];
   }
 };
 
@@ -173,7 +237,8 @@ void zero_rows(const FeatureRun& run, const QueryRows& rows) {
 void run_bidirectional(FeatureRun& run, Executor& executor) {
   const Problem& p = run.p;
   const std::int64_t heads = p.batch * p.heads_kv;
-  const std::int64_t segment_chunks = (chunks_of(p.seq_k) + run.segments - 1) / run.segments;
+  const std::int64_t segments = run.cuts.segments;
+  const std::int64_t segment_chunks = (chunks_of(p.seq_k) + segments - 1) / segments;
   const std::int64_t tiles = chunks_of(p.seq_q);
   const auto queries_of = [&](std::int64_t head, std::int64_t tile) {
     return query_chunk(p, {head / p.heads_kv, head % p.heads_kv * p.group() + tile / tiles},
@@ -189,7 +254,7 @@ void run_bidirectional(FeatureRun& run, Executor& executor) {
                  run.buffers[static_cast<std::size_t>(slot)]);
   };
   const auto merge_segments = [&](std::int64_t head) {
-    for (std::int64_t segment = 1; segment < run.segments; ++segment) {
+    for (std::int64_t segment = 1; segment < segments; ++segment) {
       merge_states(run.shape, run.state(head, segment), run.state(head, 0));
     }
   };
@@ -205,7 +270,7 @@ void run_bidirectional(FeatureRun& run, Executor& executor) {
     answer_queries(run.shape, {rows.q, rows.out, rows.count}, nullptr, 0, run.state(piece.head, 0),
                    buffers);
   };
-  share_heads<3>(heads, {run.segments, 1, p.group() * tiles}, executor,
+  share_heads<3>(heads, {segments, 1, p.group() * tiles}, executor,
                  [&](const HeadPiece& piece, int slot) {
                    if (piece.phase == 0) return absorb_segment(piece.head, piece.index, slot);
                    if (piece.phase == 1) return merge_segments(piece.head);
@@ -251,41 +316,60 @@ void run_causal_chunks(FeatureRun& run, std::int64_t head, std::int64_t begin, s
   }
 }
 
+/// How far the states that a cut head's segments start from are.
+struct SegmentStates {
+  std::atomic<std::int64_t> left{0};
+  std::atomic<bool> ready{false};
+
+  void wait() const {
+    while (!ready.load(std::memory_order_acquire)) std::this_thread::yield();
+  }
+};
+
 void run_causal(FeatureRun& run, Executor& executor) {
   const Problem& p = run.p;
-  const std::int64_t heads = p.batch * p.heads_kv;
-  const std::int64_t chunks = chunks_of(p.seq_q);
-  const std::int64_t per_segment = (chunks + run.segments - 1) / run.segments;
-  const auto first_chunk = [&](std::int64_t segment) {
-    return std::min(segment * per_segment, chunks);
+  const HeadCuts& cuts = run.cuts;
+  const std::int64_t others = cuts.segments - 1;
+  std::vector<SegmentStates> cut_heads(static_cast<std::size_t>(cuts.cut()));
+  for (SegmentStates& states : cut_heads) states.left.store(others);
+  // The state of the keys of one segment, to start the next one from; whoever is the last with a
+  // head's makes each the sum of all before it.
+  const auto absorb_segment = [&](std::int64_t cut, std::int64_t segment, int slot) {
+    const std::int64_t head = cuts.whole + cut, b = head / p.heads_kv;
+    FeatureState& state = run.state(head, segment + 1);
+    clear(run.shape, state);
+    const std::int64_t begin = segment == 0 ? 0 : keys_before(p, b, first_chunk(p, cuts, segment));
+    absorb_range(run, head, begin, keys_before(p, b, first_chunk(p, cuts, segment + 1)), {}, state,
+                 run.buffers[static_cast<std::size_t>(slot)]);
+    SegmentStates& states = cut_heads[static_cast<std::size_t>(cut)];
+    if (states.left.fetch_sub(1, std::memory_order_acq_rel) > 1) return;
+    for (std::int64_t next = 2; next <= others; ++next) {
+      merge_states(run.shape, run.state(head, next - 1), run.state(head, next));
+    }
+    states.ready.store(true, std::memory_order_release);
   };
-  // Segment s > 0 starts from the state of all keys before it: the sum of the earlier segments'.
-  if (run.segments > 1) {
-    executor.parallel_for(heads * (run.segments - 1), [&](std::int64_t index, int slot) {
-      const std::int64_t head = index / (run.segments - 1);
-      const std::int64_t segment = index % (run.segments - 1) + 1;
-      const std::int64_t b = head / p.heads_kv;
-      FeatureState& state = run.state(head, segment);
-      clear(run.shape, state);
-      const std::int64_t begin = segment == 1 ? 0 : keys_before(p, b, first_chunk(segment - 1));
-      absorb_range(run, head, begin, keys_before(p, b, first_chunk(segment)), {}, state,
-                   run.buffers[static_cast<std::size_t>(slot)]);
-    });
-    executor.parallel_for(heads, [&](std::int64_t head, int) {
-      for (std::int64_t segment = 2; segment < run.segments; ++segment) {
-        merge_states(run.shape, run.state(head, segment - 1), run.state(head, segment));
-      }
-    });
-  }
-  executor.parallel_for(heads * run.segments, [&](std::int64_t index, int slot) {
-    const std::int64_t head = index / run.segments, segment = index % run.segments;
+  const auto run_segment = [&](std::int64_t head, std::int64_t segment, int slot) {
     FeatureState& state = run.state(head, segment);
     const FeatureBuffers& buffers = run.buffers[static_cast<std::size_t>(slot)];
     if (segment == 0) {
       clear(run.shape, state);
       absorb_range(run, head, 0, keys_before(p, head / p.heads_kv, 0), {}, state, buffers);
     }
-    run_causal_chunks(run, head, first_chunk(segment), first_chunk(segment + 1), state, buffers);
+    const bool whole = head < cuts.whole;
+    run_causal_chunks(run, head, whole ? 0 : first_chunk(p, cuts, segment),
+                      whole ? chunks_of(p.seq_q) : first_chunk(p, cuts, segment + 1), state,
+                      buffers);
+  };
+  // In this order, each begun before the next: absorbing, whole heads, first segments, the others,
+  // which alone wait, for what was begun before them.
+  const std::int64_t absorbs = cuts.cut() * others;
+  executor.parallel_for(absorbs + cuts.heads + absorbs, [&](std::int64_t index, int slot) {
+    if (index < absorbs) return absorb_segment(index / others, index % others, slot);
+    index -= absorbs;
+    if (index < cuts.heads) return run_segment(index, 0, slot);
+    index -= cuts.heads;
+    cut_heads[static_cast<std::size_t>(index / others)].wait();
+    run_segment(cuts.whole + index / others, index % others + 1, slot);
   });
 }
 
@@ -316,13 +400,14 @@ double answered_queries(const Problem& p, std::int64_t b) {
   return queries;
 }
 
-/// Keys of one head that are mapped, those mapped twice by the scan included.
-double mapped_keys(const Problem& p, std::int64_t b, std::int64_t segments) {
+/// Keys of one head that are mapped, those mapped twice by the scan of a cut head included.
+double mapped_keys(const Problem& p, const HeadCuts& cuts, std::int64_t head) {
+  const std::int64_t b = head / p.heads_kv;
   if (!p.causal) return static_cast<double>(p.key_length(b));
-  const std::int64_t chunks = chunks_of(p.seq_q);
-  const std::int64_t last = std::min((segments - 1) * ((chunks + segments - 1) / segments), chunks);
-  const double scanned = segments > 1 ? static_cast<double>(keys_before(p, b, last)) : 0;
-  return static_cast<double>(keys_before(p, b, chunks)) + scanned;
+  const std::int64_t scanned = head < cuts.whole || cuts.segments == 1
+                                   ? 0
+                                   : keys_before(p, b, first_chunk(p, cuts, cuts.segments - 1));
+  return static_cast<double>(keys_before(p, b, chunks_of(p.seq_q)) + scanned);
 }
 
 }  // namespace
@@ -330,11 +415,12 @@ double mapped_keys(const Problem& p, std::int64_t b, std::int64_t segments) {
 void feature_attention(const FeatureCall& call, const Inputs& inputs, TensorView output,
                        Workspace& workspace, Executor& executor) {
   const Problem& p = call.problem;
-  FeatureRun run{call,   p,      shape_of(call),
-                 inputs, output, segments_of(p, executor.threads()),
+  const FeatureShape shape = shape_of(call);
+  FeatureRun run{call,   p,      shape,
+                 inputs, output, cuts_of(shape, p, executor.threads()),
                  {},     {},     PerThread<Upcoming>(executor.threads())};
   const bool ask = p.batch * p.heads_kv * head_bytes(p) > kNearBytesOfAllKeys;
-  for (std::int64_t i = 0; i < p.batch * p.heads_kv * run.segments; ++i) {
+  for (std::int64_t i = 0; i < run.cuts.states(); ++i) {
     run.states.push_back(take_state(run.shape, workspace));
   }
   for (int slot = 0; slot < executor.threads(); ++slot) {
@@ -351,20 +437,20 @@ void feature_attention(const FeatureCall& call, const Inputs& inputs, TensorView
 FeatureWork feature_attention_work(const FeatureCall& call, int threads) {
   const Problem& p = call.problem;
   const FeatureShape s = shape_of(call);
-  const std::int64_t segments = segments_of(p, threads);
+  const HeadCuts cuts = cuts_of(s, p, threads);
   const auto m = static_cast<double>(s.features);
   const auto width = static_cast<double>(s.dim_qk + s.dim_v);
   FeatureWork work;
   double keys = 0, queries = 0, pairs = 0;
+  for (std::int64_t head = 0; head < cuts.heads; ++head) keys += mapped_keys(p, cuts, head);
   for (std::int64_t b = 0; b < p.batch; ++b) {
-    keys += mapped_keys(p, b, segments) * static_cast<double>(p.heads_kv);
     queries += answered_queries(p, b) * static_cast<double>(p.heads_q);
     if (p.causal) pairs += within_chunk_pairs(p, b) * static_cast<double>(p.heads_q);
   }
   work.flops = 2 * (m * width * keys + m * (width + 1) * queries +
                     (m + static_cast<double>(s.dim_v)) * pairs);
   work.exps = s.map == FeatureMap::exponential ? m * (keys + queries) : 0;
-  work.workspace_bytes = static_cast<std::size_t>(p.batch * p.heads_kv * segments) * state_bytes(s);
+  work.workspace_bytes = static_cast<std::size_t>(cuts.states()) * state_bytes(s);
   for (std::size_t floats : buffer_floats(s)) {
     work.workspace_bytes += static_cast<std::size_t>(threads) * workspace_take_bytes(floats);
   }

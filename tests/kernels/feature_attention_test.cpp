@@ -1,0 +1,73 @@
+// Feature attention under the causal mask, whose heads are cut into segments where threads do not
+// share them evenly: however they are cut, the result is one thread's.
+#include "kernels/feature_attention.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstdint>
+#include <tuple>
+#include <vector>
+
+#include "kernels/arena.h"
+#include "kernels/op_count.h"
+
+namespace attnbench::kernels {
+namespace {
+
+constexpr std::int64_t kFeatures = 40;
+
+Tensor waves(std::int64_t heads, std::int64_t rows, std::int64_t dim, float step) {
+  Tensor t({1, heads, rows, dim}, Layout::bhnd);
+  for (std::size_t i = 0; i < t.buffer().size(); ++i) {
+    t.buffer().data()[i] = std::sin(step * static_cast<float>(i % 7919) + 0.5F);
+  }
+  return t;
+}
+
+/// Heads of keys, query heads of each, queries, and keys before the first of them.
+class CausalCuts : public ::testing::TestWithParam<std::tuple<int, int, int, int>> {};
+
+TEST_P(CausalCuts, GiveOneThreadsResult) {
+  const auto [heads, group, queries, before] = GetParam();
+  Problem p;
+  p.heads_kv = heads;
+  p.heads_q = heads * group;
+  p.seq_q = queries;
+  p.seq_k = queries + before;
+  p.dim_qk = 20;
+  p.dim_v = 24;
+  p.causal = true;
+  const Tensor q = waves(p.heads_q, p.seq_q, p.dim_qk, 1.0F);
+  const Tensor k = waves(p.heads_kv, p.seq_k, p.dim_qk, 0.7F);
+  const Tensor v = waves(p.heads_kv, p.seq_k, p.dim_v, 0.3F);
+  std::vector<float> omega(static_cast<std::size_t>(kFeatures * p.dim_qk));
+  for (std::size_t i = 0; i < omega.size(); ++i) omega[i] = std::sin(0.9F * static_cast<float>(i));
+  const FeatureCall call{p, FeatureMap::exponential, omega.data(), kFeatures};
+  Tensor one = waves(p.heads_q, p.seq_q, p.dim_v, 0);
+  for (int threads = 1; threads <= 7; ++threads) {
+    SCOPED_TRACE(std::to_string(threads) + " threads");
+    const FeatureWork work = feature_attention_work(call, threads);
+    Workspace workspace(work.workspace_bytes);
+    ThreadArena arena(threads);
+    Tensor many = waves(p.heads_q, p.seq_q, p.dim_v, NAN);
+    Tensor& output = threads == 1 ? one : many;
+    const ScopedOpCount count;
+    feature_attention(call, {q.view(), k.view(), v.view()}, output.view(), workspace, arena);
+    EXPECT_DOUBLE_EQ(count.flops(), work.flops);
+    EXPECT_DOUBLE_EQ(count.exps(), work.exps);
+    EXPECT_EQ(workspace.peak_bytes(), work.workspace_bytes);
+    for (std::size_t i = 0; i < output.buffer().size(); ++i) {
+      ASSERT_NEAR(output.buffer().data()[i], one.buffer().data()[i], 2e-6) << "at " << i;
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Heads, CausalCuts,
+                         ::testing::Combine(::testing::Values(1, 2, 3, 5, 7),
+                                            ::testing::Values(1, 2),
+                                            ::testing::Values(1, 64, 70, 130, 600),
+                                            ::testing::Values(0, 90)));
+
+}  // namespace
+}  // namespace attnbench::kernels
