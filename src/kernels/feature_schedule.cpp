@@ -71,7 +71,8 @@ HeadCuts causal_cuts(const FeatureShape& s, const Problem& p, int threads) {
   if (cuts.cut() == 0) return cuts;
   const double share = absorbing_share(s, p.group());
   const auto rounds = [&](std::int64_t tasks) {
-    return static_cast<double>((tasks + threads - 1) / threads);
+    const std::int64_t count = (tasks + threads - 1) / threads;
+    return static_cast<double>(count);
   };
   // In units of a head's time; a second segment's state is absorbed while the first is computed.
   double least = 1;

@@ -188,8 +188,8 @@ HWY_INLINE void append_above(Candidates& c, int lane, const float* HWY_RESTRICT 
   c.size[lane] += std::popcount(above);
   do {
     for (int i = 0; i < 4; ++i, above &= above - 1) {
-      const auto j = static_cast<std::uint32_t>(std::countr_zero(above)) % 64U;
-      x[i] = scores[j * static_cast<std::uint32_t>(kLaneStride)];
+      const auto j = static_cast<std::size_t>(std::countr_zero(above)) % 64U;
+      x[i] = scores[j * static_cast<std::size_t>(kLaneStride)];
       key[i] = static_cast<std::int32_t>(begin) + static_cast<std::int32_t>(j);
     }
     x += 4;

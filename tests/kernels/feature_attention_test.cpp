@@ -32,7 +32,7 @@ TEST_P(CausalCuts, GiveOneThreadsResult) {
   const auto [heads, group, queries, before] = GetParam();
   Problem p;
   p.heads_kv = heads;
-  p.heads_q = heads * group;
+  p.heads_q = std::int64_t{heads} * group;
   p.seq_q = queries;
   p.seq_k = queries + before;
   p.dim_qk = 20;
