@@ -9,6 +9,7 @@
 
 #include "kernels/feature_attention.h"
 #include "kernels/feature_chunk.h"
+#include "kernels/feature_cuts.h"
 #include "kernels/per_thread.h"
 #include "kernels/query_tiles.h"
 #include "kernels/shared_heads.h"
@@ -27,79 +28,6 @@ FeatureShape shape_of(const FeatureCall& call) {
           p.dim_v,
           (p.dim_v + 15) / 16 * 16,
           std::sqrt(p.scale_or_default())};
-}
-
-std::int64_t chunks_of(std::int64_t rows) { return (rows + kFeatureChunk - 1) / kFeatureChunk; }
-
-/// How the key-value heads of a call are cut: the first `whole` not at all, the others into as many
-/// segments each.
-struct HeadCuts {
-  std::int64_t heads = 0;
-  std::int64_t whole = 0;
-  std::int64_t segments = 1;
-  std::int64_t first_chunks = 0;  ///< Of the first segment; causal. The others share the rest.
-
-  std::int64_t cut() const { return heads - whole; }
-  std::int64_t states() const { return whole + cut() * segments; }
-  std::int64_t state(std::int64_t head, std::int64_t segment) const {
-    return head < whole ? head : whole + (head - whole) * segments + segment;
-  }
-};
-
-HeadCuts cuts_without_mask(const Problem& p, int threads) {
-  const std::int64_t heads = p.batch * p.heads_kv;
-  if (heads % threads == 0 || heads >= std::int64_t{4} * threads) return {heads, 0, 1};
-  return {heads, 0, std::clamp<std::int64_t>(threads, 1, chunks_of(p.seq_k))};
-}
-
-/// What mapping a chunk's keys and adding them to the state takes of all that is done for a chunk
-/// of a causal head.
-double absorbing_share(const FeatureShape& s, std::int64_t group) {
-  const auto m = static_cast<double>(s.features);
-  const auto dim_qk = static_cast<double>(s.dim_qk), dim_v = static_cast<double>(s.dim_v);
-  const auto visible = static_cast<double>(kFeatureChunk + kIntraColumns) / 2;
-  const double absorb = m * (dim_qk + dim_v);
-  const double answer = m * (dim_qk + dim_v + 1) + visible * (m + dim_v);
-  return absorb / (absorb + static_cast<double>(group) * answer);
-}
-
-/// As many heads as the threads share evenly stay whole. A head in segments is done sooner, but its
-/// segments' first states take absorbing their keys once more.
-HeadCuts causal_cuts(const FeatureShape& s, const Problem& p, int threads) {
-  const std::int64_t heads = p.batch * p.heads_kv, chunks = chunks_of(p.seq_q);
-  HeadCuts cuts{heads, heads / threads * threads, 1, chunks};
-  if (cuts.cut() == 0) return cuts;
-  const double share = absorbing_share(s, p.group());
-  const auto rounds = [&](std::int64_t tasks) {
-    const std::int64_t count = (tasks + threads - 1) / threads;
-    return static_cast<double>(count);
-  };
-  // In units of a head's time; a second segment's state is absorbed while the first is computed.
-  double least = 1;
-  const auto consider = [&](double time, std::int64_t segments, double first) {
-    if (time >= least) return;
-    least = time;
-    cuts.segments = segments;
-    const double part = first * static_cast<double>(chunks);
-    cuts.first_chunks = std::clamp<std::int64_t>(std::llround(part), 1, chunks - 1);
-  };
-  if (2 * cuts.cut() <= threads && chunks >= 2) consider(1 / (2 - share), 2, 1 / (2 - share));
-  for (std::int64_t n = 3; n <= std::min<std::int64_t>(threads, chunks); ++n) {
-    const auto parts = static_cast<double>(n);
-    consider((rounds(cuts.cut() * n) + share * rounds(cuts.cut() * (n - 1))) / parts, n, 1 / parts);
-  }
-  return cuts;
-}
-
-HeadCuts cuts_of(const FeatureShape& s, const Problem& p, int threads) {
-  return p.causal ? causal_cuts(s, p, threads) : cuts_without_mask(p, threads);
-}
-
-/// The first chunk of queries of a causal head's segment.
-std::int64_t first_chunk(const Problem& p, const HeadCuts& cuts, std::int64_t segment) {
-  if (segment == 0) return 0;
-  const std::int64_t left = chunks_of(p.seq_q) - cuts.first_chunks;
-  return cuts.first_chunks + (cuts.segments > 1 ? left * (segment - 1) / (cuts.segments - 1) : 0);
 }
 
 /// Buffer sizes in floats, in the order of FeatureBuffers.
@@ -331,18 +259,19 @@ void run_causal(FeatureRun& run, Executor& executor) {
   const Problem& p = run.p;
   const HeadCuts& cuts = run.cuts;
   const std::int64_t others = cuts.segments - 1;
-  std::vector<SegmentStates> cut_heads(static_cast<std::size_t>(cuts.cut()));
-  for (SegmentStates& states : cut_heads) states.left.store(others);
+  std::vector<SegmentStates> starts(static_cast<std::size_t>(cuts.cut()));
+  for (SegmentStates& states : starts) states.left.store(others);
   // The state of the keys of one segment, to start the next one from; whoever is the last with a
   // head's makes each the sum of all before it.
   const auto absorb_segment = [&](std::int64_t cut, std::int64_t segment, int slot) {
     const std::int64_t head = cuts.whole + cut, b = head / p.heads_kv;
     FeatureState& state = run.state(head, segment + 1);
     clear(run.shape, state);
-    const std::int64_t begin = segment == 0 ? 0 : keys_before(p, b, first_chunk(p, cuts, segment));
-    absorb_range(run, head, begin, keys_before(p, b, first_chunk(p, cuts, segment + 1)), {}, state,
-                 run.buffers[static_cast<std::size_t>(slot)]);
-    SegmentStates& states = cut_heads[static_cast<std::size_t>(cut)];
+    const std::int64_t begin =
+        segment == 0 ? 0 : keys_before(p, b, cuts.first_chunk(head, segment));
+    absorb_range(run, head, begin, keys_before(p, b, cuts.first_chunk(head, segment + 1)), {},
+                 state, run.buffers[static_cast<std::size_t>(slot)]);
+    SegmentStates& states = starts[static_cast<std::size_t>(cut)];
     if (states.left.fetch_sub(1, std::memory_order_acq_rel) > 1) return;
     for (std::int64_t next = 2; next <= others; ++next) {
       merge_states(run.shape, run.state(head, next - 1), run.state(head, next));
@@ -356,10 +285,8 @@ void run_causal(FeatureRun& run, Executor& executor) {
       clear(run.shape, state);
       absorb_range(run, head, 0, keys_before(p, head / p.heads_kv, 0), {}, state, buffers);
     }
-    const bool whole = head < cuts.whole;
-    run_causal_chunks(run, head, whole ? 0 : first_chunk(p, cuts, segment),
-                      whole ? chunks_of(p.seq_q) : first_chunk(p, cuts, segment + 1), state,
-                      buffers);
+    run_causal_chunks(run, head, cuts.first_chunk(head, segment),
+                      cuts.first_chunk(head, segment + 1), state, buffers);
   };
   // In this order, each begun before the next: absorbing, whole heads, first segments, the others,
   // which alone wait, for what was begun before them.
@@ -369,7 +296,7 @@ void run_causal(FeatureRun& run, Executor& executor) {
     index -= absorbs;
     if (index < cuts.heads) return run_segment(index, 0, slot);
     index -= cuts.heads;
-    cut_heads[static_cast<std::size_t>(index / others)].wait();
+    starts[static_cast<std::size_t>(index / others)].wait();
     run_segment(cuts.whole + index / others, index % others + 1, slot);
   });
 }
@@ -405,9 +332,8 @@ double answered_queries(const Problem& p, std::int64_t b) {
 double mapped_keys(const Problem& p, const HeadCuts& cuts, std::int64_t head) {
   const std::int64_t b = head / p.heads_kv;
   if (!p.causal) return static_cast<double>(p.key_length(b));
-  const std::int64_t scanned = head < cuts.whole || cuts.segments == 1
-                                   ? 0
-                                   : keys_before(p, b, first_chunk(p, cuts, cuts.segments - 1));
+  const std::int64_t last = cuts.first_chunk(head, cuts.segments_of(head) - 1);
+  const std::int64_t scanned = last > 0 ? keys_before(p, b, last) : 0;
   return static_cast<double>(keys_before(p, b, chunks_of(p.seq_q)) + scanned);
 }
 
@@ -418,7 +344,7 @@ void feature_attention(const FeatureCall& call, const Inputs& inputs, TensorView
   const Problem& p = call.problem;
   const FeatureShape shape = shape_of(call);
   FeatureRun run{call,   p,      shape,
-                 inputs, output, cuts_of(shape, p, executor.threads()),
+                 inputs, output, cut_heads(shape, p, executor.threads()),
                  {},     {},     PerThread<Upcoming>(executor.threads())};
   const bool ask = p.batch * p.heads_kv * head_bytes(p) > kNearBytesOfAllKeys;
   for (std::int64_t i = 0; i < run.cuts.states(); ++i) {
@@ -438,7 +364,7 @@ void feature_attention(const FeatureCall& call, const Inputs& inputs, TensorView
 FeatureWork feature_attention_work(const FeatureCall& call, int threads) {
   const Problem& p = call.problem;
   const FeatureShape s = shape_of(call);
-  const HeadCuts cuts = cuts_of(s, p, threads);
+  const HeadCuts cuts = cut_heads(s, p, threads);
   const auto m = static_cast<double>(s.features);
   const auto width = static_cast<double>(s.dim_qk + s.dim_v);
   FeatureWork work;

@@ -33,7 +33,7 @@ std::int64_t sample_segment(std::int64_t seq_k);
 /// Slots of a lane's list of candidates: twice what is wanted, so that the list is cut back only
 /// every so often, and room for a block; never more than there are keys.
 std::int64_t topk_slots(std::int64_t seq_k, std::int64_t count);
-/// Entries behind a list's slots, which may be written and are never read.
+/// Entries behind a list's slots, which may be written and are never read. Lists stay aligned.
 constexpr std::int64_t kTopkSpare = 16;
 
 std::size_t argmax_floats(const Problem& problem);

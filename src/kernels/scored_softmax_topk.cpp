@@ -180,7 +180,7 @@ HWY_INLINE void find_above(const float* HWY_RESTRICT scores, const Candidates& c
 
 /// Appends the logits of a lane, scores[64 j] for the bits j of `above`, and their keys. Four at a
 /// time, whatever they are, so that most lanes of most blocks take the same way: up to
-/// kTopkSpare floats beyond the list's end are written.
+/// four entries beyond the list's end are written, for which there is kTopkSpare.
 HWY_INLINE void append_above(Candidates& c, int lane, const float* HWY_RESTRICT scores,
                              std::uint64_t above, std::int64_t begin) {
   float* HWY_RESTRICT x = c.logits_of(lane) + c.size[lane];

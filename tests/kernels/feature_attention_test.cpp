@@ -11,19 +11,12 @@
 
 #include "kernels/arena.h"
 #include "kernels/op_count.h"
+#include "waves.h"
 
 namespace attnbench::kernels {
 namespace {
 
 constexpr std::int64_t kFeatures = 40;
-
-Tensor waves(std::int64_t heads, std::int64_t rows, std::int64_t dim, float step) {
-  Tensor t({1, heads, rows, dim}, Layout::bhnd);
-  for (std::size_t i = 0; i < t.buffer().size(); ++i) {
-    t.buffer().data()[i] = std::sin(step * static_cast<float>(i % 7919) + 0.5F);
-  }
-  return t;
-}
 
 /// Heads of keys, query heads of each, queries, and keys before the first of them.
 class CausalCuts : public ::testing::TestWithParam<std::tuple<int, int, int, int>> {};
@@ -41,10 +34,9 @@ TEST_P(CausalCuts, GiveOneThreadsResult) {
   const Tensor q = waves(p.heads_q, p.seq_q, p.dim_qk, 1.0F);
   const Tensor k = waves(p.heads_kv, p.seq_k, p.dim_qk, 0.7F);
   const Tensor v = waves(p.heads_kv, p.seq_k, p.dim_v, 0.3F);
-  std::vector<float> omega(static_cast<std::size_t>(kFeatures * p.dim_qk));
-  for (std::size_t i = 0; i < omega.size(); ++i) omega[i] = std::sin(0.9F * static_cast<float>(i));
+  const std::vector<float> omega = wave_projection(kFeatures, p.dim_qk);
   const FeatureCall call{p, FeatureMap::exponential, omega.data(), kFeatures};
-  Tensor one = waves(p.heads_q, p.seq_q, p.dim_v, 0);
+  Tensor one = waves(p.heads_q, p.seq_q, p.dim_v, NAN);
   for (int threads = 1; threads <= 7; ++threads) {
     SCOPED_TRACE(std::to_string(threads) + " threads");
     const FeatureWork work = feature_attention_work(call, threads);

@@ -13,6 +13,7 @@
 #include "kernels/materialised_softmax.h"
 #include "kernels/tile_sequence.h"
 #include "kernels/upcoming.h"
+#include "waves.h"
 
 namespace attnbench::kernels {
 namespace {
@@ -72,19 +73,11 @@ class RowsAhead : public ::testing::TestWithParam<bool> {
     problem_.causal = GetParam();
     one_ = problem_;
     one_.heads_q = one_.heads_kv = 1;
-    q_ = tensor(problem_.seq_q, problem_.dim_qk, 1.0F);
-    k_ = tensor(problem_.seq_k, problem_.dim_qk, 0.7F);
-    v_ = tensor(problem_.seq_k, problem_.dim_v, 0.3F);
-    together_ = tensor(problem_.seq_q, problem_.dim_v, 0);
-    alone_ = tensor(problem_.seq_q, problem_.dim_v, 0);
-  }
-
-  static Tensor tensor(std::int64_t rows, std::int64_t dim, float step) {
-    Tensor t({1, kHeads, rows, dim}, Layout::bhnd);
-    for (std::size_t i = 0; i < t.buffer().size(); ++i) {
-      t.buffer().data()[i] = step == 0 ? NAN : std::sin(step * static_cast<float>(i % 7919) + 0.5F);
-    }
-    return t;
+    q_ = waves(kHeads, problem_.seq_q, problem_.dim_qk, 1.0F);
+    k_ = waves(kHeads, problem_.seq_k, problem_.dim_qk, 0.7F);
+    v_ = waves(kHeads, problem_.seq_k, problem_.dim_v, 0.3F);
+    together_ = waves(kHeads, problem_.seq_q, problem_.dim_v, NAN);
+    alone_ = waves(kHeads, problem_.seq_q, problem_.dim_v, NAN);
   }
 
   template <class View>
@@ -121,8 +114,7 @@ TEST_P(RowsAhead, MaterialisedSoftmax) {
 }
 
 TEST_P(RowsAhead, FeatureAttention) {
-  std::vector<float> omega(static_cast<std::size_t>(kFeatures * problem_.dim_qk));
-  for (std::size_t i = 0; i < omega.size(); ++i) omega[i] = std::sin(0.9F * static_cast<float>(i));
+  const std::vector<float> omega = wave_projection(kFeatures, problem_.dim_qk);
   for (const FeatureMap map : {FeatureMap::exponential, FeatureMap::rectified}) {
     run([&](const Problem& p, const Inputs& inputs, TensorView output) {
       const FeatureCall call{p, map, omega.data(), kFeatures};
@@ -136,7 +128,7 @@ TEST_P(RowsAhead, FeatureAttention) {
 /// Every row once, but for those that a head begins with: its first chunk of keys, and under the
 /// causal mask its first queries, which nothing comes before.
 TEST_P(RowsAhead, FeatureAttentionAsksForEveryRowOnce) {
-  const std::vector<float> omega(static_cast<std::size_t>(kFeatures * problem_.dim_qk), 0.01F);
+  const std::vector<float> omega = wave_projection(kFeatures, problem_.dim_qk);
   const FeatureCall call{problem_, FeatureMap::exponential, omega.data(), kFeatures};
   Workspace workspace(feature_attention_work(call, 1).workspace_bytes);
   ThreadArena arena(1);
